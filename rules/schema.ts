@@ -1,0 +1,326 @@
+/** @module The shape of the catalogue: what a provider needs, as data (DESIGN section 5). */
+import { type Static, Type } from 'typebox';
+
+/** How much a requirement matters. A failed `recommended` is a warning, a failed `info` information. */
+export const Level = Type.Union(
+  [Type.Literal('required'), Type.Literal('recommended'), Type.Literal('info')],
+  { description: 'How much the requirement matters.' },
+);
+export type Level = Static<typeof Level>;
+
+/** A value an option can have. Numbers stand for ports, VNIs and byte counts. */
+export const OptionValue = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
+export type OptionValue = Static<typeof OptionValue>;
+
+/** Option names with the value, or one of the values, that must be in force. All must hold. */
+export const Condition = Type.Record(
+  Type.String(),
+  Type.Union([OptionValue, Type.Array(OptionValue, { minItems: 1 })]),
+);
+export type Condition = Static<typeof Condition>;
+
+/** A number written out, or taken from an option, optionally moved (`plus: 1` is Weave's data port). */
+export const NumberParam = Type.Union([
+  Type.Integer(),
+  Type.Object(
+    { option: Type.String(), plus: Type.Optional(Type.Integer()) },
+    { additionalProperties: false },
+  ),
+]);
+export type NumberParam = Static<typeof NumberParam>;
+
+/**
+ * What stands before our message in a UDP probe, chosen so that the port's owner ignores it.
+ * `vxlan`: RFC 7348 header with the I flag clear and an Ethernet frame of EtherType 0x88B5;
+ * `geneve`: RFC 8926 header with an unknown version; `zero`: 22 zero bytes (WireGuard type 0, IKE version 0).
+ */
+export const Payload = Type.Union([
+  Type.Literal('vxlan'),
+  Type.Literal('geneve'),
+  Type.Literal('zero'),
+]);
+export type Payload = Static<typeof Payload>;
+
+const object = <P extends Parameters<typeof Type.Object>[0]>(properties: P) =>
+  Type.Object(properties, { additionalProperties: false });
+const Transport = Type.Union([Type.Literal('udp'), Type.Literal('tcp')]);
+
+/** What each kind of requirement is parameterised by, as written in YAML. */
+export const paramsByKind = {
+  'kernel-version': object({
+    operator: Type.Union([
+      Type.Literal('>'),
+      Type.Literal('>='),
+      Type.Literal('<'),
+      Type.Literal('<='),
+    ]),
+    version: Type.String(),
+    /** Vendor kernels that satisfy it with a lower upstream version, e.g. RHEL 4.18.0-372. */
+    backports: Type.Optional(
+      Type.Array(
+        object({ vendor: Type.Union([Type.Literal('rhel')]), atLeast: Type.String() }),
+      ),
+    ),
+  }),
+  'kernel-feature': object({ feature: Type.String() }),
+  sysctl: object({
+    /** With slashes, as sysctl(8) allows: an interface name may contain dots. */
+    key: Type.String(),
+    values: Type.Array(Type.String(), { minItems: 1 }),
+    /** What an absent file means: `fail`, or `skip` when the setting does not exist on every kernel. */
+    absent: Type.Union([Type.Literal('fail'), Type.Literal('skip')]),
+    /** Who sets it at start, if the provider does so itself: then a difference now is not yet wrong. */
+    setBy: Type.Optional(Type.String()),
+  }),
+  'cni-files': object({
+    directories: Type.Array(Type.String(), { minItems: 1 }),
+    /** Configuration file names of this provider, the first that exists wins. */
+    own: Type.Array(Type.String(), { minItems: 1 }),
+  }),
+  'port-owner': object({
+    transport: Transport,
+    port: NumberParam,
+    /** Process names (as in /proc/PID/comm) that rightly own it. */
+    processes: Type.Array(Type.String()),
+    /** Whether the kernel's own socket (VXLAN, Geneve, WireGuard device) may own it. */
+    kernel: Type.Boolean(),
+    /** Whether it must listen on loopback only. */
+    loopbackOnly: Type.Optional(Type.Boolean()),
+  }),
+  'device-conflict': object({
+    device: Type.Union([Type.Literal('vxlan'), Type.Literal('geneve')]),
+    port: NumberParam,
+    vni: Type.Optional(NumberParam),
+    /** Names of the provider's own devices; a trailing `*` matches any ending. */
+    own: Type.Array(Type.String()),
+    /** Whether the provider's own device is `external` (collect metadata). */
+    external: Type.Boolean(),
+  }),
+  'icmp-echo': object({}),
+  'udp-port': object({ port: NumberParam, payload: Payload }),
+  'tcp-port': object({ port: NumberParam }),
+  'vxlan-path': object({ port: NumberParam, overheadBytes: NumberParam }),
+  'ip-protocol': object({ protocol: Type.Union([Type.Literal(4), Type.Literal(50)]) }),
+  'path-mtu': object({ overheadBytes: NumberParam, overheadBytesIpv6: Type.Optional(NumberParam) }),
+  'overlay-path': object({
+    /** Names of the overlay devices whose address the peer's agent answers on. */
+    devices: Type.Array(Type.String(), { minItems: 1 }),
+  }),
+  latency: object({ maximumMilliseconds: Type.Number() }),
+  datastore: object({
+    store: Type.Union([Type.Literal('etcd'), Type.Literal('kubernetes')]),
+    /** Option that holds the endpoints, comma-separated URLs. */
+    endpointsOption: Type.String(),
+  }),
+  'peer-agreement': object({
+    fields: Type.Array(
+      Type.Union([
+        Type.Literal('provider'),
+        Type.Literal('encapsulation'),
+        Type.Literal('vni'),
+        Type.Literal('port'),
+        Type.Literal('mtu'),
+      ]),
+      { minItems: 1 },
+    ),
+  }),
+} as const;
+
+export type Kind = keyof typeof paramsByKind;
+export const kinds = Object.keys(paramsByKind) as readonly Kind[];
+
+/** Params as a check gets them: every option reference replaced by its number. */
+type Resolved<T> = T extends { option: string } ? never : T extends object ? { readonly [K in keyof T]: Resolved<T[K]> } : T;
+export type ParamsByKind = {
+  readonly [K in Kind]: Resolved<Static<(typeof paramsByKind)[K]>>;
+};
+
+/** Where a requirement is tested: on this node, towards each peer, or (inverted) that no peer reaches it. */
+export const Scope = Type.Union([
+  Type.Literal('node'),
+  Type.Literal('peer'),
+  Type.Literal('host-local'),
+]);
+export type Scope = Static<typeof Scope>;
+
+/** Which directions must work between two nodes. `either`: one of both is enough (BGP with a passive end). */
+export const Direction = Type.Union([Type.Literal('both'), Type.Literal('either')]);
+export type Direction = Static<typeof Direction>;
+
+const common = {
+  id: Type.String({ pattern: '^[a-z0-9]+(-[a-z0-9]+)*\\.[a-z0-9]+([.-][a-z0-9]+)*$' }),
+  level: Level,
+  scope: Scope,
+  direction: Type.Optional(Direction),
+  /** Roles of the far node it is meant for (`typha`, `etcd`, `control-plane`); absent: every node. */
+  peerRole: Type.Optional(Type.String()),
+  when: Type.Optional(Condition),
+  unless: Type.Optional(Condition),
+  purpose: Type.String(),
+  /** A group of which one requirement must pass. */
+  anyOf: Type.Optional(Type.String()),
+  /** Seed claims (S1 to S32) that it covers. */
+  seed: Type.Optional(Type.Array(Type.String({ pattern: '^S[0-9]+$' }))),
+  /** Documents that ask for it, with the version read. */
+  source: Type.Array(Type.String(), { minItems: 1 }),
+  /** What the sources disagree on, starting with its number (`D3: …`). */
+  disputed: Type.Optional(Type.Array(Type.String())),
+} as const;
+
+/** One requirement as written in a provider's file. */
+export const CatalogueRequirement = Type.Union(
+  kinds.map((kind) =>
+    Type.Object(
+      { ...common, kind: Type.Literal(kind), params: paramsByKind[kind] },
+      { additionalProperties: false },
+    ),
+  ),
+);
+/** The written form; `params` is checked against its kind by the schema when loaded. */
+export interface CatalogueRequirement {
+  readonly id: string;
+  readonly kind: Kind;
+  readonly level: Level;
+  readonly scope: Scope;
+  readonly direction?: Direction;
+  readonly peerRole?: string;
+  readonly when?: Condition;
+  readonly unless?: Condition;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly purpose: string;
+  readonly anyOf?: string;
+  readonly seed?: readonly string[];
+  readonly source: readonly string[];
+  readonly disputed?: readonly string[];
+}
+
+/** One way to run a provider. The default may depend on the distribution, or on another option. */
+export const ProviderOption = object({
+  about: Type.String(),
+  type: Type.Union([
+    Type.Literal('choice'),
+    Type.Literal('port'),
+    Type.Literal('number'),
+    Type.Literal('boolean'),
+    Type.Literal('text'),
+  ]),
+  values: Type.Optional(Type.Array(OptionValue)),
+  default: OptionValue,
+  defaultByDistribution: Type.Optional(Type.Record(Type.String(), OptionValue)),
+  /** Defaults under a condition on other options; the first that holds wins over the two above. */
+  defaultWhen: Type.Optional(Type.Array(object({ when: Condition, value: OptionValue }))),
+  disputed: Type.Optional(Type.Array(Type.String())),
+});
+export type ProviderOption = Static<typeof ProviderOption>;
+
+/** The seed's comparison table, one row. */
+export const Features = object({
+  networkModel: Type.String(),
+  routeDistribution: Type.String(),
+  networkPolicies: Type.String(),
+  mesh: Type.String(),
+  externalDatastore: Type.String(),
+  encryption: Type.String(),
+  ingressEgressPolicies: Type.String(),
+});
+export type Features = Static<typeof Features>;
+
+/** What betrays a running provider on a node, and the options it runs with. */
+export const Detection = object({
+  /** Files whose presence says that the provider is configured here. */
+  files: Type.Array(Type.String()),
+  /** Links that betray it. `present` sets options; attributes are read into options. */
+  links: Type.Array(
+    object({
+      /** Name, `*` at the end matches any ending. */
+      name: Type.String(),
+      kind: Type.Optional(Type.String()),
+      /** Options that its presence sets. */
+      set: Type.Optional(Type.Record(Type.String(), OptionValue)),
+      /** Options that its attributes set. */
+      read: Type.Optional(
+        object({
+          port: Type.Optional(Type.String()),
+          vni: Type.Optional(Type.String()),
+          mtu: Type.Optional(Type.String()),
+        }),
+      ),
+    }),
+  ),
+  /** Names of which none may be present (`cni0` tells Flannel from Canal). */
+  without: Type.Optional(Type.Array(Type.String())),
+});
+export type Detection = Static<typeof Detection>;
+
+/** One file of `rules/providers/`. */
+export const Provider = object({
+  provider: Type.String({ pattern: '^[a-z][a-z0-9-]*$' }),
+  title: Type.String(),
+  about: Type.String(),
+  status: Type.Union([Type.Literal('maintained'), Type.Literal('archived')]),
+  statusNote: Type.Optional(Type.String()),
+  distributions: Type.Array(Type.String(), { minItems: 1 }),
+  features: Features,
+  options: Type.Record(Type.String(), ProviderOption),
+  detect: Detection,
+  requirements: Type.Array(CatalogueRequirement, { minItems: 1 }),
+  seed: Type.Optional(Type.Array(Type.String())),
+  disputed: Type.Optional(Type.Array(Type.String())),
+});
+export interface Provider {
+  readonly provider: string;
+  readonly title: string;
+  readonly about: string;
+  readonly status: 'maintained' | 'archived';
+  readonly statusNote?: string;
+  readonly distributions: readonly string[];
+  readonly features: Features;
+  readonly options: Readonly<Record<string, ProviderOption>>;
+  readonly detect: Detection;
+  readonly requirements: readonly CatalogueRequirement[];
+  readonly seed?: readonly string[];
+  readonly disputed?: readonly string[];
+}
+
+/** How the presence of one kernel feature is established; `rules/features.yaml` holds them all. */
+export const Feature = object({
+  about: Type.String(),
+  /** Module names, any of which provides it. */
+  modules: Type.Array(Type.String()),
+  /** CONFIG_ symbols (without the prefix) that must be y or m: a hint, never a proof of absence on its own. */
+  config: Type.Array(Type.String()),
+  /** Kinds of a live device that proves it (`vxlan`). */
+  devices: Type.Optional(Type.Array(Type.String())),
+  /** Files or directories of which one present proves it. */
+  files: Type.Optional(Type.Array(Type.String())),
+  /** A mount of this file system type proves it. */
+  mount: Type.Optional(Type.String()),
+  /** A link kind that `--try-modules` creates in a throw-away namespace. */
+  tryLink: Type.Optional(Type.String()),
+});
+export type Feature = Static<typeof Feature>;
+
+/** One thing a provider needs, with every option reference resolved: what the plan works with. */
+export type Requirement<K extends Kind = Kind> = {
+  [P in K]: {
+    readonly id: string;
+    readonly kind: P;
+    readonly level: Level;
+    readonly scope: Scope;
+    readonly direction: Direction;
+    readonly peerRole?: string;
+    readonly params: ParamsByKind[P];
+    readonly purpose: string;
+    readonly anyOf?: string;
+    readonly source: readonly string[];
+    readonly disputed: readonly string[];
+    /** Where its numbers came from, e.g. `{ tunnelPort: 'device flannel.1' }`. */
+    readonly origins: Readonly<Record<string, string>>;
+  };
+}[K];
+
+/** What the catalogue holds once loaded. */
+export interface Catalogue {
+  readonly providers: ReadonlyMap<string, Provider>;
+  readonly features: ReadonlyMap<string, Feature>;
+}
