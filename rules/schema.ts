@@ -12,7 +12,10 @@ export type Level = Static<typeof Level>;
 export const OptionValue = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
 export type OptionValue = Static<typeof OptionValue>;
 
-/** Option names with the value, or one of the values, that must be in force. All must hold. */
+/**
+ * Option names with the value, or one of the values, that must be in force. All must hold.
+ * `distribution` may stand for an option: it is the distribution that the provider came with.
+ */
 export const Condition = Type.Record(
   Type.String(),
   Type.Union([OptionValue, Type.Array(OptionValue, { minItems: 1 })]),
@@ -101,7 +104,12 @@ export const paramsByKind = {
   'tcp-port': object({ port: NumberParam }),
   'vxlan-path': object({ port: NumberParam, overheadBytes: NumberParam }),
   'ip-protocol': object({ protocol: Type.Union([Type.Literal(4), Type.Literal(50)]) }),
-  'path-mtu': object({ overheadBytes: NumberParam, overheadBytesIpv6: Type.Optional(NumberParam) }),
+  'path-mtu': object({
+    overheadBytes: NumberParam,
+    overheadBytesIpv6: Type.Optional(NumberParam),
+    /** MTU of the overlay, which with the overhead must fit the path; absent or 0: the underlay's MTU must fit. */
+    overlayMtu: Type.Optional(NumberParam),
+  }),
   'overlay-path': object({
     /** Names of the overlay devices whose address the peer's agent answers on. */
     devices: Type.Array(Type.String(), { minItems: 1 }),
@@ -167,15 +175,17 @@ const common = {
   disputed: Type.Optional(Type.Array(Type.String())),
 } as const;
 
-/** One requirement as written in a provider's file. */
-export const CatalogueRequirement = Type.Union(
-  kinds.map((kind) =>
-    Type.Object(
-      { ...common, kind: Type.Literal(kind), params: paramsByKind[kind] },
-      { additionalProperties: false },
-    ),
-  ),
+const requirementOf = (kind: Kind) =>
+  Type.Object(
+    { ...common, kind: Type.Literal(kind), params: paramsByKind[kind] },
+    { additionalProperties: false },
+  );
+/** The written form of a requirement, one schema a kind: what the loader checks each against. */
+export const requirementSchemas: ReadonlyMap<string, ReturnType<typeof requirementOf>> = new Map(
+  kinds.map((kind) => [kind, requirementOf(kind)]),
 );
+/** One requirement as written in a provider's file. */
+export const CatalogueRequirement = Type.Union(kinds.map(requirementOf));
 /** The written form; `params` is checked against its kind by the schema when loaded. */
 export interface CatalogueRequirement {
   readonly id: string;
@@ -229,12 +239,16 @@ export type Features = Static<typeof Features>;
 export const Detection = object({
   /** Files whose presence says that the provider is configured here. */
   files: Type.Array(Type.String()),
-  /** Links that betray it. `present` sets options; attributes are read into options. */
+  /** Links that betray it. Presence sets options; attributes are read into options; the first that tells an option wins. */
   links: Type.Array(
     object({
       /** Name, `*` at the end matches any ending. */
       name: Type.String(),
       kind: Type.Optional(Type.String()),
+      /** False for a link that others have too (`tunl0`): it tells options, but does not betray the provider. */
+      betrays: Type.Optional(Type.Boolean()),
+      /** Names that must all be present too, or the line does not apply. */
+      with: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
       /** Options that its presence sets. */
       set: Type.Optional(Type.Record(Type.String(), OptionValue)),
       /** Options that its attributes set. */
@@ -247,7 +261,9 @@ export const Detection = object({
       ),
     }),
   ),
-  /** Names of which none may be present (`cni0` tells Flannel from Canal). */
+  /** Names that must all be present for links to betray it where no file does (Canal: `flannel.*` and `cali*`). */
+  together: Type.Optional(Type.Array(Type.String())),
+  /** Names of which none may be present where no file betrays it (`cni0` tells Flannel from Canal). */
   without: Type.Optional(Type.Array(Type.String())),
 });
 export type Detection = Static<typeof Detection>;
@@ -256,6 +272,8 @@ export type Detection = Static<typeof Detection>;
 export const Provider = object({
   provider: Type.String({ pattern: '^[a-z][a-z0-9-]*$' }),
   title: Type.String(),
+  /** Place in the comparison table; those without one come last, by name. */
+  order: Type.Optional(Type.Integer()),
   about: Type.String(),
   status: Type.Union([Type.Literal('maintained'), Type.Literal('archived')]),
   statusNote: Type.Optional(Type.String()),
@@ -270,6 +288,7 @@ export const Provider = object({
 export interface Provider {
   readonly provider: string;
   readonly title: string;
+  readonly order?: number;
   readonly about: string;
   readonly status: 'maintained' | 'archived';
   readonly statusNote?: string;
@@ -318,6 +337,9 @@ export type Requirement<K extends Kind = Kind> = {
     readonly origins: Readonly<Record<string, string>>;
   };
 }[K];
+
+/** `rules/features.yaml`: feature names with how their presence is established. */
+export const FeaturesFile = object({ features: Type.Record(Type.String(), Feature) });
 
 /** What the catalogue holds once loaded. */
 export interface Catalogue {
