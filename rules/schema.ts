@@ -61,7 +61,10 @@ export const paramsByKind = {
     /** Vendor kernels that satisfy it with a lower upstream version, e.g. RHEL 4.18.0-372. */
     backports: Type.Optional(
       Type.Array(
-        object({ vendor: Type.Union([Type.Literal('rhel')]), atLeast: Type.String() }),
+        object({
+          vendor: Type.Union([Type.Literal('rhel')]),
+          atLeast: Type.String(),
+        }),
       ),
     ),
   }),
@@ -103,7 +106,9 @@ export const paramsByKind = {
   'udp-port': object({ port: NumberParam, payload: Payload }),
   'tcp-port': object({ port: NumberParam }),
   'vxlan-path': object({ port: NumberParam, overheadBytes: NumberParam }),
-  'ip-protocol': object({ protocol: Type.Union([Type.Literal(4), Type.Literal(50)]) }),
+  'ip-protocol': object({
+    protocol: Type.Union([Type.Literal(4), Type.Literal(50)]),
+  }),
   'path-mtu': object({
     overheadBytes: NumberParam,
     overheadBytesIpv6: Type.Optional(NumberParam),
@@ -138,7 +143,11 @@ export type Kind = keyof typeof paramsByKind;
 export const kinds = Object.keys(paramsByKind) as readonly Kind[];
 
 /** Params as a check gets them: every option reference replaced by its number. */
-type Resolved<T> = T extends { option: string } ? never : T extends object ? { readonly [K in keyof T]: Resolved<T[K]> } : T;
+type Resolved<T> = T extends { option: string }
+  ? never
+  : T extends object
+    ? { readonly [K in keyof T]: Resolved<T[K]> }
+    : T;
 export type ParamsByKind = {
   readonly [K in Kind]: Resolved<Static<(typeof paramsByKind)[K]>>;
 };
@@ -156,7 +165,9 @@ export const Direction = Type.Union([Type.Literal('both'), Type.Literal('either'
 export type Direction = Static<typeof Direction>;
 
 const common = {
-  id: Type.String({ pattern: '^[a-z0-9]+(-[a-z0-9]+)*\\.[a-z0-9]+([.-][a-z0-9]+)*$' }),
+  id: Type.String({
+    pattern: '^[a-z0-9]+(-[a-z0-9]+)*\\.[a-z0-9]+([.-][a-z0-9]+)*$',
+  }),
   level: Level,
   scope: Scope,
   direction: Type.Optional(Direction),
@@ -339,7 +350,9 @@ export type Requirement<K extends Kind = Kind> = {
 }[K];
 
 /** `rules/features.yaml`: feature names with how their presence is established. */
-export const FeaturesFile = object({ features: Type.Record(Type.String(), Feature) });
+export const FeaturesFile = object({
+  features: Type.Record(Type.String(), Feature),
+});
 
 /** What the catalogue holds once loaded. */
 export interface Catalogue {
