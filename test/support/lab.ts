@@ -216,7 +216,7 @@ export class Router extends Place {
     await this.ip([
       `route replace 10.99.${index}.0/24 dev e${index} proto kernel scope link src 10.99.${index}.254 mtu ${bytes}`,
       ...(ipv6
-        ? [`-6 route replace fd99:${index}::/64 dev e${index} proto kernel metric 256 mtu ${bytes}`]
+        ? [`route replace fd99:${index}::/64 dev e${index} proto kernel metric 256 mtu ${bytes}`]
         : []),
     ]);
   }
