@@ -1,0 +1,185 @@
+/** @module The one interface of every check, and the words of its answers. */
+import type { Kind, ParamsByKind } from '../rules/schema.ts';
+import type { Host } from './host/host.ts';
+import type { PeerChannel } from './peer-channel.ts';
+
+/** Knows how to test one kind of requirement, against this node or against one peer. */
+export interface Check<K extends Kind> {
+  readonly kind: K;
+  readonly summary: string;
+  readonly scope: 'node' | 'peer';
+  readonly needs: readonly Need[];
+
+  /** Looks or sends, and answers. Throws only for a bug; the network misbehaving is an answer. */
+  run(params: ParamsByKind[K], target: Target, context: Context): Promise<Answer>;
+}
+
+/** What the process must be allowed to do; tested by the runner, never by a check. */
+export type Need = 'net-admin' | 'net-raw';
+
+export type Family = 'ipv4' | 'ipv6';
+
+export interface NodeTarget {
+  readonly scope: 'node';
+}
+
+/** The far node of an outbound probe; the inbound direction is the peer's own outbound answer. */
+export interface PeerTarget {
+  readonly scope: 'peer';
+  readonly name: string;
+  readonly address: string;
+  readonly family: Family;
+  /** False inverts the requirement: a host-local port that can be reached is the finding. */
+  readonly mustReach: boolean;
+}
+
+export type Target = NodeTarget | PeerTarget;
+
+export interface Context {
+  /** Sockets, files, netlink: all of the machine that a check may touch. */
+  readonly host: Host;
+  /** Deadline or shutdown; passed to every await. */
+  readonly signal: AbortSignal;
+  /** How long one probe may take. */
+  readonly timeoutMs: number;
+  /** The way to ask the peer's agent; absent for a node target. */
+  readonly peer?: PeerChannel;
+  /** What this node runs, or would run: compared with the peer's own. */
+  readonly facts: OverlayFacts;
+  /** Option values of the chosen provider. */
+  readonly options: Readonly<Record<string, string | number | boolean>>;
+  /** Whether `--try-modules` was given: a feature may be tried in a throw-away namespace. */
+  readonly tryModules: boolean;
+  /** The names of CNI configuration files of every known provider, by provider. */
+  readonly knownConfigurations: ReadonlyMap<string, readonly string[]>;
+}
+
+/** How a node carries its pods' packets; compared between peers. Zero or empty where unknown. */
+export interface OverlayFacts {
+  readonly provider: string;
+  readonly encapsulation: string;
+  readonly vni: number;
+  readonly port: number;
+  readonly mtu: number;
+}
+
+export type Answer =
+  | { readonly outcome: 'pass'; readonly evidence: Evidence; readonly partialLoss?: PartialLoss }
+  | {
+      readonly outcome: 'fail';
+      readonly reason: Reason;
+      readonly evidence: Evidence;
+      readonly culprit?: AnswerCulprit;
+    }
+  | { readonly outcome: 'skip'; readonly reason: Reason; readonly evidence?: Evidence }
+  | { readonly outcome: 'unknown'; readonly reason: Reason; readonly evidence?: Evidence };
+
+/** Some but not all probes of a path were lost: which source ports lost theirs. */
+export interface PartialLoss {
+  readonly sent: number;
+  readonly lost: number;
+  readonly lostSourcePorts: readonly number[];
+}
+
+/** Who is to blame, as far as the sender alone can tell. */
+export interface AnswerCulprit {
+  readonly where: CulpritPlace;
+  readonly node: 'this' | 'peer';
+}
+
+export type CulpritPlace =
+  | 'sender-egress'
+  | 'path'
+  | 'receiver-ingress'
+  | 'receiver-listener'
+  | 'receiver-forward'
+  | 'mtu'
+  | 'node'
+  | 'peer-agent';
+
+/** Measured facts, small and flat. Lists are comma-separated. Never a secret. */
+export type Evidence = Readonly<Record<string, string | number | boolean>>;
+
+/** Every reason there is: a metric label, and an anchor in docs/troubleshooting.md. */
+export const reasons = [
+  // this node
+  'kernel-too-old',
+  'kernel-version-unreadable',
+  'feature-missing',
+  'feature-undetermined',
+  'sysctl-absent',
+  'sysctl-differs',
+  'sysctl-not-available',
+  'foreign-cni-config',
+  'port-taken',
+  'listens-beyond-loopback',
+  'device-conflict',
+  'datastore-unreachable',
+  'datastore-unhealthy',
+  'no-endpoint-given',
+  // a path
+  'dropped',
+  'dropped-by-sender-firewall',
+  'dropped-by-sender-egress',
+  'rejected-by-sender-firewall',
+  'rejected-by-firewall',
+  'refused-unwitnessed',
+  'no-route',
+  'neighbour-unresolved',
+  'unreachable',
+  'no-reply',
+  'timed-out',
+  'rewritten',
+  'bad-checksum',
+  'tproxy-possible',
+  'established-by-reverse',
+  'other-slot',
+  'path-mtu-too-small',
+  'fragments-lost',
+  'latency-too-high',
+  'peer-disagrees',
+  'exposed',
+  'partial-loss',
+  'wrong-host',
+  // could not tell, or does not apply
+  'no-witness',
+  'peer-unreachable',
+  'peer-has-not-probed',
+  'unconfirmed',
+  'inconclusive',
+  'stale',
+  'missing-net-raw',
+  'missing-net-admin',
+  'permission-denied',
+  'check-crashed',
+  'deadline',
+  'no-peers',
+  'no-address',
+  'no-overlay-device',
+  'not-applicable',
+  'not-in-the-catalogue-of-the-peer',
+  'no-provider-detected',
+] as const;
+export type Reason = (typeof reasons)[number];
+
+/** Says that what was required was seen. */
+export function pass(evidence: Evidence): Answer {
+  return { outcome: 'pass', evidence };
+}
+
+/** Says that what was required is not so. */
+export function fail(reason: Reason, evidence: Evidence, culprit?: AnswerCulprit): Answer {
+  return culprit === undefined
+    ? { outcome: 'fail', reason, evidence }
+    : { outcome: 'fail', reason, evidence, culprit };
+}
+
+/** Says that it does not apply here. */
+export function skip(reason: Reason, evidence: Evidence = {}): Answer {
+  return { outcome: 'skip', reason, evidence };
+}
+
+/** Says that it could not be determined. */
+export function unknown(reason: Reason, evidence: Evidence = {}): Answer {
+  return { outcome: 'unknown', reason, evidence };
+}

@@ -1,0 +1,128 @@
+/** @module The only door to the machine, as checks see it. Tests hand in a fake one. */
+import type { Network } from './network.ts';
+
+/** What the machine refused to show; the runner turns it into `unknown`. */
+export class HostError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'HostError';
+    this.code = code;
+  }
+}
+
+/** A network interface, from RTM_GETLINK (linux/if_link.h). */
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly loopback: boolean;
+  /** IFLA_INFO_KIND: `vxlan`, `veth`, `bridge` …; absent for hardware. */
+  readonly kind?: string;
+  /** VXLAN and Geneve: destination port, VNI, collect-metadata flag, local address, learning. */
+  readonly port?: number;
+  readonly vni?: number;
+  readonly external?: boolean;
+  readonly local?: string;
+  readonly learning?: boolean;
+}
+
+/** An address of an interface, from RTM_GETADDR. */
+export interface InterfaceAddress {
+  readonly index: number;
+  readonly interface: string;
+  readonly address: string;
+  readonly prefixLength: number;
+  readonly family: 'ipv4' | 'ipv6';
+  /** RT_SCOPE_UNIVERSE is `global`. */
+  readonly scope: 'global' | 'site' | 'link' | 'host' | 'nowhere';
+}
+
+/** The way out to a destination, from RTM_GETROUTE. */
+export interface Route {
+  readonly interface: string;
+  readonly index: number;
+  /** Preferred source address. */
+  readonly source?: string;
+  readonly gateway?: string;
+  /** RTN_UNICAST is `unicast`; also `local`, `blackhole`, `unreachable`, `prohibit`. */
+  readonly type: string;
+}
+
+/** Who listens on a port. */
+export interface PortOwner {
+  readonly transport: 'udp' | 'tcp';
+  readonly family: 'ipv4' | 'ipv6';
+  /** Local address, `0.0.0.0` or `::` for all. */
+  readonly address: string;
+  readonly port: number;
+  readonly inode: number;
+  /**
+   * Whether it is a socket of the kernel itself (VXLAN, Geneve, WireGuard, OVS); absent when that cannot be
+   * told. Its inode is not zero: sock_create_kern allocates one (seen on Linux 6.18).
+   */
+  readonly kernel?: boolean;
+  readonly uid: number;
+  /** Process name and pid where /proc shows them; an owner that cannot be named is evidence, not a fault. */
+  readonly process?: string;
+  readonly pid?: number;
+}
+
+/** What the operating system is. */
+export interface OsFacts {
+  /** `uname -r`. */
+  readonly kernel: string;
+  /** e.g. `Debian GNU/Linux 12 (bookworm)`. */
+  readonly os: string;
+  /** ID of os-release, e.g. `debian`, `rhel`. */
+  readonly id: string;
+  /** ID_LIKE of os-release, e.g. `rhel fedora`. */
+  readonly idLike: string;
+  readonly versionId: string;
+  readonly architecture: string;
+  readonly hostname: string;
+}
+
+/** What this process may do, from CapEff of /proc/self/status. */
+export interface Capabilities {
+  readonly netRaw: boolean;
+  readonly netAdmin: boolean;
+}
+
+/** The only door to the machine. */
+export interface Host {
+  readonly capabilities: Capabilities;
+  /** The sockets. */
+  readonly network: Network;
+  /** The whole file (at most 8 MiB; `.gz` is unpacked), undefined when there is none. Rejects with HostError EACCES when it may not be read. */
+  readText(path: string): Promise<string | undefined>;
+  /** Names in a directory, undefined when there is none. Rejects with HostError EACCES. */
+  listDirectory(path: string): Promise<readonly string[] | undefined>;
+  /** Whether a path exists. Rejects with HostError EACCES when that cannot be told. */
+  exists(path: string): Promise<boolean>;
+  osFacts(): Promise<OsFacts>;
+  links(): Promise<readonly Link[]>;
+  addresses(): Promise<readonly InterfaceAddress[]>;
+  /** The route to an address; undefined when there is none. Does not create a cache entry. */
+  route(address: string): Promise<Route | undefined>;
+  /** Every socket that owns this port: listening (TCP) or bound (UDP). */
+  portOwners(transport: 'udp' | 'tcp', port: number): Promise<readonly PortOwner[]>;
+  /** Whether conntrack holds a flow of this protocol between the two, in either direction; undefined when it could not look. */
+  conntrackKnows(flow: {
+    protocol: number;
+    source: string;
+    destination: string;
+  }): Promise<boolean | undefined>;
+  /** conntrack entries and their limit; undefined where conntrack is not in use. */
+  conntrackUsage(): Promise<{ readonly count: number; readonly limit: number } | undefined>;
+  /** Whether a rule of any firewall of this node might hand a UDP or TCP packet to this port to a transparent proxy. */
+  tproxyPossible(transport: 'udp' | 'tcp', port: number): Promise<boolean | undefined>;
+  /** Creates a link of this kind in a throw-away namespace and removes it: only for `--try-modules`. */
+  tryLink(kind: string, signal: AbortSignal): Promise<boolean | undefined>;
+  /** GET of an http(s) URL: status code and a bounded body, or the code of what went wrong. Certificates are not judged. */
+  httpGet(
+    url: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly status: number; readonly body: string } | { readonly error: string }>;
+}

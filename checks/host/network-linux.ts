@@ -1,0 +1,892 @@
+/** @module The probing end: sends one packet and tells what became of it. */
+import type { Payload } from '../../rules/schema.ts';
+import type { Family } from '../check.ts';
+import { formatAddress, parseAddress } from '../packet/address.ts';
+import { decodeIcmp, encodeEchoRequest, icmpHeaderBytes } from '../packet/icmp.ts';
+import { encodeIpv4, ipv4HeaderBytes } from '../packet/ipv4.ts';
+import { ipv6HeaderBytes } from '../packet/ipv6.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  type Mac,
+  type Message,
+  type MessageType,
+  messageBytes,
+  preambleBytes,
+} from '../packet/message.ts';
+import { encodeDatagram } from '../packet/probe.ts';
+import { encodeUdp, udpHeaderBytes, udpProtocol } from '../packet/udp.ts';
+import { attachFilter, echoes, nothing } from './bpf.ts';
+import { HostError } from './host.ts';
+import {
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  IPPROTO_RAW,
+  type Libc,
+  nameOfErrno,
+  openLibc,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOCK_STREAM,
+} from './libc.ts';
+import type {
+  EchoObservation,
+  Network,
+  Observation,
+  PacketError,
+  Path,
+  TcpObservation,
+  UdpObservation,
+} from './network.ts';
+import { Reactor } from './reactor.ts';
+import {
+  icmpProtocol,
+  openSocket,
+  type Received,
+  Receiver,
+  type SocketOptions,
+  socketAddress,
+} from './sockets.ts';
+import type { SourcePorts } from './source-ports.ts';
+
+/** Which probe an event is about; a metric label. */
+export type ProbeKind = 'icmp' | 'udp' | 'tcp' | 'ip';
+
+/** Told of every probe once it has ended. */
+export interface ProbeListener {
+  sent(kind: ProbeKind): void;
+  ended(
+    kind: ProbeKind,
+    end: { readonly lost: boolean; readonly stalled: boolean; readonly rttSeconds?: number },
+  ): void;
+  /** A datagram that was thrown away, and why. */
+  dropped(reason: string): void;
+}
+
+export interface NetworkOptions {
+  /** Random per start; stands in every message. */
+  readonly session: bigint;
+  readonly mac?: Mac;
+  readonly sourcePorts: SourcePorts;
+  readonly listener: ProbeListener;
+}
+
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+const fixedTtl = 64;
+/** Data of an echo request of ping(8). */
+const echoDataBytes = 56;
+const echoReceiveBuffer = 4 << 20;
+/** After these an answer can no longer come: net, host or communication prohibited (RFC 1812 5.2.7.1, RFC 4443 3.1). */
+const prohibitedIpv4 = new Set([9, 10, 13]);
+const prohibitedIpv6 = new Set([1, 5, 6]);
+/** How long an ICMP error of our own stack may take after it refused a packet. */
+const ownErrorMs = 30;
+
+interface PendingEcho {
+  readonly token: bigint;
+  readonly nonce: bigint | undefined;
+  readonly destination: string;
+  readonly sentAt: bigint;
+  readonly onReply: (receivedAt: bigint) => void;
+  readonly onResponse: (message: Message) => void;
+  readonly onError: (error: PacketError) => void;
+}
+
+interface EchoSocket {
+  readonly fd: number;
+  readonly family: Family;
+  readonly raw: boolean;
+  readonly pending: Map<number, PendingEcho>;
+  sequence: number;
+}
+
+/** What a request over a datagram came back with. */
+export interface Exchange extends UdpObservation {
+  readonly response?: Uint8Array;
+}
+
+/** Called with echo requests that carry a request of ours; the witness answers them. */
+export type EchoRequestHandler = (
+  family: Family,
+  request: { source: Uint8Array; destination: Uint8Array; identifier: number; sequence: number },
+  data: Uint8Array,
+) => void;
+
+/** Sends probes on Linux, through raw and ordinary sockets of this network namespace. */
+export class LinuxNetwork implements Network, AsyncDisposable {
+  readonly libc: Libc;
+  readonly reactor: Reactor;
+  readonly receiver: Receiver;
+  readonly options: NetworkOptions;
+  onEchoRequest: EchoRequestHandler | undefined;
+  readonly #identifier: number;
+  readonly #echo = new Map<Family, EchoSocket>();
+  /** IPv6 UDP probes under way, by source port: a Packet Too Big reaches only the raw ICMPv6 socket. */
+  readonly #tooBig = new Map<number, (destination: string, error: PacketError) => void>();
+  #fragmentingEcho: number | undefined;
+  #headerSocket: number | undefined;
+  #nonce: bigint;
+  readonly #open = new Set<number>();
+  #closed = false;
+
+  constructor(options: NetworkOptions) {
+    this.options = options;
+    this.libc = openLibc();
+    this.reactor = new Reactor(this.libc);
+    this.receiver = new Receiver(this.libc);
+    // 16 bits of the session: two programs on one host do not take each other's replies for their own.
+    this.#identifier = Number(options.session & 0xffffn);
+    this.#nonce = (options.session >> 16n) & 0xffffffffffffn;
+  }
+
+  /** Opens the echo sockets now, so that missing rights show at once. Returns the families that work. */
+  openEcho(): readonly Family[] {
+    const families: Family[] = [];
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      if (this.#echoSocket(family) !== undefined) families.push(family);
+    }
+    return families;
+  }
+
+  async udp(
+    path: Path,
+    probe: { port: number; payload: Payload; totalBytes?: number; dontFragment?: boolean },
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<UdpObservation> {
+    return await this.exchange(path, { ...probe, type: 'probe' }, timeoutMs, signal);
+  }
+
+  /** Sends a probe or a request from a fresh port and waits for the answer or the response. */
+  async exchange(
+    path: Path,
+    probe: {
+      readonly port: number;
+      readonly payload: Payload;
+      readonly type: Extract<MessageType, 'probe' | 'request'>;
+      readonly body?: Uint8Array;
+      readonly totalBytes?: number;
+      readonly dontFragment?: boolean;
+    },
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Exchange> {
+    const nonce = this.#nextNonce();
+    const destination = addressBytes(path.destination);
+    const kind: ProbeKind = 'udp';
+    const { fd, sourcePort } = this.#openUdp(path, probe.dontFragment === true);
+    const errors: PacketError[] = [];
+    let rttSeconds: number | undefined;
+    let answer: Message | undefined;
+    let sendError: string | undefined;
+    let stalled = false;
+    let sentAt = 0n;
+    try {
+      const payload = this.#datagram(path.family, probe, {
+        type: probe.type,
+        session: this.options.session,
+        nonce,
+        address: destination,
+        port: probe.port,
+        body: probe.body ?? new Uint8Array(),
+      });
+      sendError = this.libc.connect(fd, socketAddress(path.destination, probe.port));
+      if (sendError === undefined) {
+        const waiting = this.#wait(timeoutMs, signal);
+        this.reactor.add(fd, EPOLLIN, (events) => {
+          this.receiver.receive(fd, (received) => {
+            const decoded = decodeMessage(received.bytes, this.options.mac);
+            if ('malformed' in decoded) {
+              this.options.listener.dropped(decoded.malformed);
+              return;
+            }
+            const wanted = probe.type === 'probe' ? 'answer' : 'response';
+            if (decoded.message.type !== wanted || decoded.message.nonce !== nonce) {
+              this.options.listener.dropped('unexpected');
+              return;
+            }
+            answer = decoded.message;
+            rttSeconds = secondsBetween(sentAt, received.receivedAt);
+            waiting.end();
+          });
+          if ((events & EPOLLERR) !== 0) {
+            this.receiver.receiveErrors(fd, ({ error }) => {
+              if (error === undefined) return;
+              errors.push(error);
+              if (isProhibited(path.family, error) || isOwnError(path, error)) waiting.end();
+            });
+          }
+        });
+        if (path.family === 'ipv6') {
+          this.#tooBig.set(sourcePort, (quoted, error) => {
+            if (quoted !== path.destination) return;
+            errors.push(error);
+            waiting.end();
+          });
+        }
+        this.options.listener.sent(kind);
+        sentAt = this.libc.now();
+        sendError =
+          probe.dontFragment === true && path.family === 'ipv4'
+            ? this.#sendWithHeader(fd, path, sourcePort, probe.port, payload)
+            : this.libc.send(fd, payload);
+        if (sendError !== undefined) waiting.endWithin(ownErrorMs);
+        stalled = await waiting.over;
+      }
+    } finally {
+      this.#tooBig.delete(sourcePort);
+      this.reactor.remove(fd);
+      this.#close(fd);
+    }
+    this.options.listener.ended(kind, {
+      lost: answer === undefined,
+      stalled,
+      ...(rttSeconds === undefined ? {} : { rttSeconds }),
+    });
+    return {
+      sourcePort,
+      nonce,
+      errors,
+      stalled: stalled && answer === undefined,
+      ...(sendError === undefined ? {} : { sendError }),
+      ...(rttSeconds === undefined ? {} : { rttSeconds }),
+      ...(answer === undefined ? {} : this.#readAnswer(answer)),
+    };
+  }
+
+  async echo(
+    path: Path,
+    probe: { totalBytes?: number; dontFragment?: boolean },
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<EchoObservation> {
+    const headers = headerBytes(path.family) + icmpHeaderBytes;
+    const data = Buffer.alloc(
+      Math.max(16, (probe.totalBytes ?? headers + echoDataBytes) - headers),
+    );
+    const { exchange, replied } = await this.#echoExchange(
+      path,
+      data,
+      { dontFragment: probe.dontFragment === true, awaitResponse: false },
+      timeoutMs,
+      signal,
+    );
+    return { ...exchange, replied };
+  }
+
+  /** Carries a request inside an echo request: the kernel answers, and the agent sends a second reply. */
+  async requestOverEcho(
+    path: Path,
+    body: Uint8Array,
+    totalBytes: number,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Exchange> {
+    const nonce = this.#nextNonce();
+    const message = encodeMessage(
+      {
+        type: 'request',
+        session: this.options.session,
+        nonce,
+        address: addressBytes(path.destination),
+        port: 0,
+        body,
+      },
+      this.options.mac,
+    );
+    const data = Buffer.alloc(Math.max(totalBytes, message.length));
+    data.set(message);
+    const { exchange, response } = await this.#echoExchange(
+      path,
+      data,
+      { dontFragment: false, awaitResponse: true, nonce },
+      timeoutMs,
+      signal,
+    );
+    return {
+      ...exchange,
+      nonce,
+      ...(response === undefined ? {} : this.#readAnswer(response)),
+    };
+  }
+
+  async tcp(
+    path: Path,
+    port: number,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<TcpObservation> {
+    const { fd, sourcePort } = this.#openBound(path, SOCK_STREAM);
+    const errors: PacketError[] = [];
+    let errno: string | undefined;
+    let ended = false;
+    let stalled = false;
+    try {
+      this.options.listener.sent('tcp');
+      const refused = this.libc.connect(fd, socketAddress(path.destination, port));
+      if (refused !== undefined && refused !== 'EINPROGRESS') {
+        errno = refused;
+        ended = true;
+        this.receiver.receiveErrors(fd, ({ error }) => {
+          if (error !== undefined) errors.push(error);
+        });
+      } else {
+        const waiting = this.#wait(timeoutMs, signal);
+        this.reactor.add(fd, EPOLLOUT, (events) => {
+          if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === 0) return;
+          if (ended) return;
+          const number = this.libc.getsockoptInt(fd, SOL_SOCKET, SO_ERROR);
+          if (number !== 0) errno = nameOfErrno(number);
+          this.receiver.receiveErrors(fd, ({ error }) => {
+            if (error !== undefined) errors.push(error);
+          });
+          ended = true;
+          waiting.end();
+        });
+        stalled = await waiting.over;
+      }
+    } finally {
+      this.reactor.remove(fd);
+      this.#close(fd);
+    }
+    const result = resultOfConnect(ended, errno);
+    this.options.listener.ended('tcp', { lost: result === 'timed-out', stalled });
+    return {
+      sourcePort,
+      errors,
+      result,
+      stalled: stalled && !ended,
+      ...(errno === undefined ? {} : { errno }),
+    };
+  }
+
+  async ipProtocol(
+    path: Path,
+    protocol: 4 | 50,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<Observation & { readonly nonce: bigint }> {
+    const nonce = this.#nextNonce();
+    const errors: PacketError[] = [];
+    let sendError: string | undefined;
+    let stalled = false;
+    const fd = this.#openRaw(path.family, protocol, { receiveErrors: path.family === 'ipv4' });
+    try {
+      // Connected, so that it hears the errors of this destination alone; the kernel's own ones go to nobody else.
+      sendError = this.libc.connect(fd, socketAddress(path.destination, 0));
+      if (sendError === undefined) {
+        const waiting = this.#wait(waitMs, signal);
+        this.reactor.add(fd, EPOLLIN, (events) => {
+          this.receiver.receive(fd, () => {});
+          if ((events & EPOLLERR) !== 0) {
+            this.receiver.receiveErrors(fd, ({ error }) => {
+              if (error === undefined) return;
+              errors.push(error);
+              waiting.end();
+            });
+          }
+        });
+        this.options.listener.sent('ip');
+        sendError = this.libc.send(
+          fd,
+          encodeIpProbe(
+            encodeMessage(
+              {
+                type: 'probe',
+                session: this.options.session,
+                nonce,
+                address: addressBytes(path.destination),
+                port: 0,
+                body: new Uint8Array(),
+              },
+              this.options.mac,
+            ),
+          ),
+        );
+        if (sendError !== undefined) waiting.endWithin(ownErrorMs);
+        stalled = await waiting.over;
+      }
+    } finally {
+      this.reactor.remove(fd);
+      this.#close(fd);
+    }
+    this.options.listener.ended('ip', { lost: false, stalled });
+    return {
+      sourcePort: 0,
+      nonce,
+      errors,
+      stalled,
+      ...(sendError === undefined ? {} : { sendError }),
+    };
+  }
+
+  /** A raw socket that reads and writes IP packets of one protocol; HostError `missing-net-raw` where it may not be had. */
+  openRaw(family: Family, protocol: number, options: SocketOptions = {}): number {
+    return this.#openRaw(family, protocol, options);
+  }
+
+  closeSocket(fd: number): void {
+    this.#close(fd);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.reactor[Symbol.asyncDispose]();
+    for (const fd of this.#open) this.libc.close(fd);
+    this.#open.clear();
+    this.receiver.free();
+  }
+
+  #nextNonce(): bigint {
+    this.#nonce = (this.#nonce + 1n) & 0xffffffffffffffffn;
+    return this.#nonce;
+  }
+
+  #readAnswer(message: Message): Partial<Exchange> {
+    const rewritten =
+      message.observation === 'seen-rewritten'
+        ? { rewrittenTo: `${formatAddress(message.address)} port ${message.port}` }
+        : {};
+    return {
+      session: message.session.toString(16).padStart(16, '0'),
+      ...(message.observation === undefined ? {} : { witnessed: message.observation }),
+      ...rewritten,
+      ...(message.type === 'response' ? { response: message.body } : {}),
+    };
+  }
+
+  #datagram(
+    family: Family,
+    { payload, totalBytes }: { readonly payload: Payload; readonly totalBytes?: number },
+    message: Message,
+  ): Uint8Array {
+    const { mac } = this.options;
+    const least = preambleBytes + messageBytes(message, mac);
+    const payloadBytes = Math.max(least, (totalBytes ?? 0) - headerBytes(family) - udpHeaderBytes);
+    return encodeDatagram(message, {
+      payload,
+      payloadBytes,
+      ...(mac === undefined ? {} : { mac }),
+    });
+  }
+
+  /** DF by hand: no socket option sets it without also believing ICMP errors into the route cache. */
+  #sendWithHeader(
+    fd: number,
+    path: Path,
+    sourcePort: number,
+    destinationPort: number,
+    payload: Uint8Array,
+  ): string | undefined {
+    const source = this.#sourceOf(fd, path);
+    const destination = addressBytes(path.destination);
+    this.#headerSocket ??= this.#openRaw('ipv4', IPPROTO_RAW, { headerIncluded: true });
+    const datagram = encodeUdp({ source, destination, sourcePort, destinationPort, payload });
+    const packet = encodeIpv4({
+      source,
+      destination,
+      protocol: udpProtocol,
+      payload: datagram,
+      identification: 0,
+      dontFragment: true,
+      ttl: fixedTtl,
+    });
+    return this.libc.sendto(this.#headerSocket, packet, socketAddress(path.destination, 0));
+  }
+
+  #sourceOf(fd: number, path: Path): Uint8Array {
+    if (path.source !== undefined) return addressBytes(path.source);
+    return addressBytes(this.libc.localAddress(fd));
+  }
+
+  #openUdp(path: Path, dontFragment: boolean): { fd: number; sourcePort: number } {
+    return this.#openBound(path, SOCK_DGRAM, dontFragment);
+  }
+
+  /**
+   * A socket on a fresh source port, chosen here and not by the kernel (see source-ports.ts). It is bound to the own
+   * address of the path, never to a port that the catalogue knows.
+   */
+  #openBound(path: Path, type: number, dontFragment = false): { fd: number; sourcePort: number } {
+    const fd = this.#track(
+      openSocket(this.libc, path.family, type, 0, {
+        receiveErrors: true,
+        timestamps: type === SOCK_DGRAM,
+        dontFragment,
+      }),
+    );
+    const any = path.family === 'ipv4' ? '0.0.0.0' : '::';
+    for (let tries = 0; tries < 64; tries++) {
+      const sourcePort = this.options.sourcePorts.next();
+      const failed = this.libc.bind(fd, socketAddress(path.source ?? any, sourcePort));
+      if (failed === undefined) return { fd, sourcePort };
+      if (failed !== 'EADDRINUSE') {
+        this.#close(fd);
+        throw new HostError(
+          failed,
+          `the source address ${path.source ?? any} cannot be used: ${failed}`,
+        );
+      }
+    }
+    this.#close(fd);
+    throw new HostError('EADDRINUSE', 'no free source port in 64 tries');
+  }
+
+  #openRaw(family: Family, protocol: number, options: SocketOptions): number {
+    try {
+      return this.#track(openSocket(this.libc, family, SOCK_RAW, protocol, options));
+    } catch (error) {
+      if (error instanceof HostError && (error.code === 'EPERM' || error.code === 'EACCES'))
+        throw new HostError('missing-net-raw', 'raw sockets need CAP_NET_RAW', { cause: error });
+      throw error;
+    }
+  }
+
+  #echoSocket(family: Family): EchoSocket | undefined {
+    const known = this.#echo.get(family);
+    if (known !== undefined) return known;
+    const options = {
+      // A raw IPv6 socket must not have it (a forged Packet Too Big would be believed); its errors arrive as messages.
+      receiveErrors: family === 'ipv4',
+      timestamps: true,
+      receiveBufferBytes: echoReceiveBuffer,
+      packetInfo: family === 'ipv6',
+    };
+    let fd: number;
+    let raw = true;
+    try {
+      fd = openSocket(this.libc, family, SOCK_RAW, icmpProtocol(family), options);
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error;
+      if (error.code === 'EAFNOSUPPORT') return undefined;
+      raw = false;
+      try {
+        fd = openSocket(this.libc, family, SOCK_DGRAM, icmpProtocol(family), {
+          ...options,
+          receiveErrors: true,
+        });
+      } catch {
+        return undefined;
+      }
+    }
+    this.#track(fd);
+    const socket: EchoSocket = { fd, family, raw, pending: new Map(), sequence: 0 };
+    if (raw) attachFilter(this.libc, fd, echoes(family === 'ipv4', this.#identifier));
+    this.#echo.set(family, socket);
+    this.reactor.add(fd, EPOLLIN, (events) => {
+      if ((events & EPOLLIN) !== 0)
+        this.receiver.receive(fd, (received) => {
+          this.#onEcho(socket, received);
+        });
+      if ((events & EPOLLERR) !== 0) this.#readEchoErrors(socket, fd);
+    });
+    return socket;
+  }
+
+  /** Sends echo requests with DF; it receives nothing, and their errors come to the other ICMP socket. */
+  #fragmentSocket(): number {
+    if (this.#fragmentingEcho !== undefined) return this.#fragmentingEcho;
+    const fd = this.#openRaw('ipv4', icmpProtocol('ipv4'), { headerIncluded: true });
+    attachFilter(this.libc, fd, nothing);
+    this.#fragmentingEcho = fd;
+    return fd;
+  }
+
+  #readEchoErrors(socket: EchoSocket, fd: number): void {
+    this.receiver.receiveErrors(fd, ({ bytes, error }) => {
+      if (error === undefined) return;
+      // The queue returns what was sent, with the IP header on raw sockets that wrote it themselves.
+      const icmp = bytes[0] === 0x45 ? bytes.subarray(ipv4HeaderBytes) : bytes;
+      if (icmp.length < icmpHeaderBytes) return;
+      if (socket.raw && icmp.readUInt16BE(4) !== this.#identifier) return;
+      socket.pending.get(icmp.readUInt16BE(6))?.onError(error);
+    });
+    this.receiver.receive(fd, () => {});
+  }
+
+  #onEcho(socket: EchoSocket, received: Received): void {
+    const four = socket.family === 'ipv4';
+    const header = four && socket.raw ? ((received.bytes[0] ?? 0) & 15) * 4 : 0;
+    const icmp = received.bytes.subarray(header);
+    if (icmp.length < icmpHeaderBytes) return;
+    const type = icmp.readUInt8(0);
+    if (type === (four ? 0 : 129)) {
+      const pending = socket.pending.get(icmp.readUInt16BE(6));
+      if (pending === undefined) return;
+      if (pending.nonce === undefined) {
+        if (icmp.length >= icmpHeaderBytes + 8 && icmp.readBigUInt64BE(8) === pending.token)
+          pending.onReply(received.receivedAt);
+        return;
+      }
+      const decoded = decodeMessage(icmp.subarray(icmpHeaderBytes), this.options.mac);
+      if ('malformed' in decoded) {
+        this.options.listener.dropped(decoded.malformed);
+        return;
+      }
+      if (decoded.message.nonce !== pending.nonce) return;
+      if (decoded.message.type === 'response') pending.onResponse(decoded.message);
+      else pending.onReply(received.receivedAt);
+      return;
+    }
+    if (type === (four ? 8 : 128)) {
+      this.onEchoRequest?.(
+        socket.family,
+        {
+          source: Uint8Array.from(received.source),
+          destination: Uint8Array.from(
+            four ? received.bytes.subarray(16, 20) : (received.destination ?? []),
+          ),
+          identifier: icmp.readUInt16BE(4),
+          sequence: icmp.readUInt16BE(6),
+        },
+        Uint8Array.from(icmp.subarray(icmpHeaderBytes)),
+      );
+      return;
+    }
+    this.#onIcmpError(socket, received, icmp);
+  }
+
+  /** ICMPv6 errors come as messages; the quoted packet says whose they are. */
+  #onIcmpError(socket: EchoSocket, received: Received, icmp: Buffer): void {
+    const decoded = decodeIcmp(socket.family, icmp);
+    if (decoded?.kind !== 'error') return;
+    const { quoted } = decoded;
+    const destination = formatAddress(quoted.destination);
+    const error: PacketError = {
+      errno: decoded.type === 2 ? 'EMSGSIZE' : 'EHOSTUNREACH',
+      type: decoded.type,
+      code: decoded.code,
+      offender: formatAddress(received.source),
+      ...(decoded.mtu === undefined ? {} : { mtu: decoded.mtu }),
+    };
+    if (quoted.protocol === udpProtocol && decoded.type === 2 && quoted.sourcePort !== undefined) {
+      this.#tooBig.get(quoted.sourcePort)?.(destination, error);
+      return;
+    }
+    if (quoted.protocol !== icmpProtocol(socket.family) || quoted.identifier !== this.#identifier)
+      return;
+    if (quoted.sequence === undefined) return;
+    const pending = socket.pending.get(quoted.sequence);
+    if (pending !== undefined && destination === pending.destination) pending.onError(error);
+  }
+
+  async #echoExchange(
+    path: Path,
+    data: Buffer,
+    how: {
+      readonly dontFragment: boolean;
+      readonly awaitResponse: boolean;
+      readonly nonce?: bigint;
+    },
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<{ exchange: Exchange; replied: boolean; response?: Message }> {
+    const socket = this.#echoSocket(path.family);
+    if (socket === undefined)
+      throw new HostError(
+        'missing-net-raw',
+        'ICMP echo needs CAP_NET_RAW or a group in net.ipv4.ping_group_range',
+      );
+    const token = this.#nextNonce();
+    if (how.nonce === undefined) data.writeBigUInt64BE(token, 0);
+    const sequence = this.#freeSequence(socket);
+    if (sequence === undefined) throw new HostError('EAGAIN', 'too many echo requests at once');
+    const errors: PacketError[] = [];
+    let rttSeconds: number | undefined;
+    let response: Message | undefined;
+    let replied = false;
+    const request = encodeEchoRequest({
+      family: path.family,
+      identifier: this.#identifier,
+      sequence,
+      data,
+    });
+    const waiting = this.#wait(timeoutMs, signal);
+    const sentAt = this.libc.now();
+    socket.pending.set(sequence, {
+      token,
+      nonce: how.nonce,
+      destination: path.destination,
+      sentAt,
+      onReply: (receivedAt) => {
+        replied = true;
+        rttSeconds = secondsBetween(sentAt, receivedAt);
+        if (!how.awaitResponse) waiting.end();
+      },
+      onResponse: (message) => {
+        response = message;
+        waiting.end();
+      },
+      onError: (error) => {
+        errors.push(error);
+        waiting.end();
+      },
+    });
+    this.options.listener.sent('icmp');
+    const sendError = this.#sendEcho(socket, path, request, how.dontFragment);
+    if (sendError !== undefined) waiting.endWithin(ownErrorMs);
+    const stalled = await waiting.over;
+    socket.pending.delete(sequence);
+    const lost = !replied && response === undefined;
+    this.options.listener.ended('icmp', {
+      lost,
+      stalled,
+      ...(rttSeconds === undefined ? {} : { rttSeconds }),
+    });
+    return {
+      replied,
+      ...(response === undefined ? {} : { response }),
+      exchange: {
+        sourcePort: 0,
+        nonce: token,
+        errors,
+        stalled: stalled && lost,
+        ...(sendError === undefined ? {} : { sendError }),
+        ...(rttSeconds === undefined ? {} : { rttSeconds }),
+      },
+    };
+  }
+
+  #sendEcho(
+    socket: EchoSocket,
+    path: Path,
+    request: Uint8Array,
+    dontFragment: boolean,
+  ): string | undefined {
+    const to = socketAddress(path.destination, 0);
+    if (!dontFragment) return this.libc.sendto(socket.fd, request, to);
+    if (!socket.raw)
+      throw new HostError('missing-net-raw', 'packets with DF set by hand need CAP_NET_RAW');
+    if (path.family === 'ipv4') {
+      const packet = encodeIpv4({
+        // Zero lets the kernel fill in the address of the route (raw(7), IP_HDRINCL).
+        source: path.source === undefined ? new Uint8Array(4) : addressBytes(path.source),
+        destination: addressBytes(path.destination),
+        protocol: icmpProtocol('ipv4'),
+        payload: request,
+        identification: 0,
+        dontFragment: true,
+        ttl: fixedTtl,
+      });
+      return this.libc.sendto(this.#fragmentSocket(), packet, to);
+    }
+    // The kernel takes a Packet Too Big that quotes an ICMPv6 echo into its route cache, whatever the socket says
+    // (icmpv6_err in net/ipv6/icmp.c): on IPv6 only UDP probes leave the host alone.
+    throw new Error('an echo request that must not be fragmented is for IPv4');
+  }
+
+  #freeSequence(socket: EchoSocket): number | undefined {
+    for (let tries = 0; tries < 0x10000; tries++) {
+      socket.sequence = (socket.sequence + 1) & 0xffff;
+      if (!socket.pending.has(socket.sequence)) return socket.sequence;
+    }
+    return undefined;
+  }
+
+  /**
+   * Waits for the end of a probe. `over` resolves to whether this process stalled: then what lies in the sockets has
+   * been handled first, and silence still proves nothing, for the far end may have answered into a full buffer.
+   */
+  #wait(timeoutMs: number, signal: AbortSignal): Waiting {
+    const started = performance.now();
+    let end: () => void = () => {};
+    let endWithin: (ms: number) => void = () => {};
+    const over = new Promise<boolean>((resolve) => {
+      let timer: NodeJS.Timeout;
+      const finish = (stalled: boolean): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', stop);
+        resolve(stalled);
+      };
+      const stop = (): void => {
+        finish(true);
+      };
+      const arm = (ms: number): void => {
+        const due = performance.now() + ms;
+        timer = setTimeout(() => {
+          const lateMs = performance.now() - due;
+          if (!this.#closed) this.reactor.drain();
+          finish(lateMs > Math.max(100, timeoutMs / 2));
+        }, ms);
+      };
+      end = () => {
+        finish(false);
+      };
+      endWithin = (ms) => {
+        clearTimeout(timer);
+        arm(Math.min(ms, Math.max(0, timeoutMs - (performance.now() - started))));
+      };
+      arm(timeoutMs);
+      if (signal.aborted) stop();
+      else signal.addEventListener('abort', stop, { once: true });
+    });
+    return { over, end, endWithin };
+  }
+
+  #track(fd: number): number {
+    this.#open.add(fd);
+    return fd;
+  }
+
+  #close(fd: number): void {
+    if (this.#open.delete(fd)) this.libc.close(fd);
+  }
+}
+
+interface Waiting {
+  readonly over: Promise<boolean>;
+  readonly end: () => void;
+  readonly endWithin: (ms: number) => void;
+}
+
+/**
+ * Body of a probe of IP protocol 4 or 50: four bytes that are neither IPv4 nor IPv6 (first nibble 0) and, read as an ESP
+ * header, a reserved SPI (RFC 4303 section 2.1: 1 to 255), four bytes of sequence number, then the message.
+ */
+export function encodeIpProbe(message: Uint8Array): Uint8Array {
+  const bytes = Buffer.alloc(ipProbeHeaderBytes + message.length);
+  bytes.writeUInt32BE(0xf0, 0);
+  bytes.set(message, ipProbeHeaderBytes);
+  return bytes;
+}
+
+/** What stands before the message in a probe of IP protocol 4 or 50. */
+export const ipProbeHeaderBytes = 8;
+
+function headerBytes(family: Family): number {
+  return family === 'ipv4' ? ipv4HeaderBytes : ipv6HeaderBytes;
+}
+
+function resultOfConnect(ended: boolean, errno: string | undefined): TcpObservation['result'] {
+  if (!ended) return 'timed-out';
+  if (errno === undefined) return 'connected';
+  if (errno === 'ECONNREFUSED') return 'refused';
+  return errno === 'ETIMEDOUT' ? 'timed-out' : 'error';
+}
+
+function isProhibited(family: Family, { type, code }: PacketError): boolean {
+  if (code === undefined) return false;
+  return family === 'ipv4'
+    ? type === 3 && prohibitedIpv4.has(code)
+    : type === 1 && prohibitedIpv6.has(code);
+}
+
+function isOwnError(path: Path, { offender }: PacketError): boolean {
+  return offender !== undefined && offender === path.source;
+}
+
+function addressBytes(address: string): Uint8Array {
+  const bytes = parseAddress(address);
+  if (bytes === undefined) throw new Error(`not an address: ${address}`);
+  return bytes;
+}
+
+function secondsBetween(sentAt: bigint, receivedAt: bigint): number | undefined {
+  if (receivedAt === 0n) return undefined;
+  // A step of the clock between the two must not show as a negative time.
+  return Math.max(0, Number(receivedAt - sentAt)) / 1e9;
+}

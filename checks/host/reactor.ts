@@ -1,0 +1,83 @@
+/** @module One epoll descriptor for all sockets, awaited in another thread, and an eventfd to wake it. */
+import { EPOLLIN, epollDataOffset, epollEventBytes, type Libc, type NativeMemory } from './libc.ts';
+
+/** Called with the events that are pending on a descriptor. */
+export type Ready = (events: number) => void;
+
+const maximumEvents = 128;
+
+/** Tells owners of descriptors when there is something to read. */
+export class Reactor implements AsyncDisposable {
+  readonly #libc: Libc;
+  readonly #epoll: number;
+  readonly #wake: number;
+  readonly #events: NativeMemory;
+  readonly #polled: NativeMemory;
+  readonly #handlers = new Map<number, Ready>();
+  #closing = false;
+  #waiting: Promise<void> | undefined;
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+    this.#epoll = libc.epollCreate();
+    this.#wake = libc.eventfd();
+    // Two buffers: the one that the other thread waits with is never touched meanwhile.
+    this.#events = libc.allocate(maximumEvents * epollEventBytes);
+    this.#polled = libc.allocate(maximumEvents * epollEventBytes);
+    libc.epollAdd(this.#epoll, this.#wake, EPOLLIN);
+  }
+
+  /** Watches a descriptor until it is removed. The first one starts the waiting thread. */
+  add(fd: number, events: number, ready: Ready): void {
+    this.#handlers.set(fd, ready);
+    this.#libc.epollAdd(this.#epoll, fd, events);
+    this.#waiting ??= this.#loop();
+  }
+
+  /** Forgets a descriptor; call it before closing one. */
+  remove(fd: number): void {
+    if (this.#handlers.delete(fd)) this.#libc.epollRemove(this.#epoll, fd);
+  }
+
+  /** Handles at once what already lies in the sockets; after a stall this is what tells late from lost. */
+  drain(): void {
+    for (let round = 0; round < 16; round++) {
+      const ready = this.#libc.epollPoll(this.#epoll, this.#polled.address, maximumEvents);
+      if (ready <= 0) return;
+      this.#dispatch(this.#polled.bytes, ready);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#libc.wake(this.#wake);
+    await this.#waiting;
+    this.#libc.close(this.#wake);
+    this.#libc.close(this.#epoll);
+    this.#libc.free(this.#events);
+    this.#libc.free(this.#polled);
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#closing) {
+      const ready = await new Promise<number>((resolve) => {
+        this.#libc.epollWait(this.#epoll, this.#events.address, maximumEvents, resolve);
+      });
+      if (this.#closing) return;
+      if (ready > 0) this.#dispatch(this.#events.bytes, ready);
+    }
+  }
+
+  #dispatch(bytes: Buffer, ready: number): void {
+    for (let index = 0; index < ready; index++) {
+      const at = index * epollEventBytes;
+      const fd = bytes.readInt32LE(at + epollDataOffset);
+      if (fd === this.#wake) {
+        if (!this.#closing) this.#libc.unwake(fd);
+        continue;
+      }
+      this.#handlers.get(fd)?.(bytes.readUInt32LE(at));
+    }
+  }
+}

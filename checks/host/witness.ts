@@ -1,0 +1,429 @@
+/**
+ * @module The witness: says which probes passed this node's INPUT hook, without binding the port they were sent to
+ * (DESIGN section 4, docs/wire-format.md).
+ */
+import type { Family } from '../check.ts';
+import { formatAddress, parseAddress } from '../packet/address.ts';
+import { internetChecksum, pseudoHeaderSum } from '../packet/checksum.ts';
+import { encodeEchoReply } from '../packet/icmp.ts';
+import { decodeIpv4, encodeIpv4 } from '../packet/ipv4.ts';
+import { encodeIpv6 } from '../packet/ipv6.ts';
+import { decodeMessage, encodeMessage, type Message, preambleBytes } from '../packet/message.ts';
+import { decodeUdp, encodeUdp, judgeUdpChecksum, udpProtocol } from '../packet/udp.ts';
+import { attachFilter, connectionAttempts, nothing, probesOverUdp } from './bpf.ts';
+import { EPOLLIN, IPPROTO_RAW, IPPROTO_TCP } from './libc.ts';
+import type { Witnessed } from './network.ts';
+import { ipProbeHeaderBytes, type LinuxNetwork } from './network-linux.ts';
+import { icmpProtocol, type Received, socketAddress } from './sockets.ts';
+import { createBuckets, createLog, createReplayGuard } from './witness-memory.ts';
+
+/** Who asked something of this agent, and what. */
+export interface PeerRequest {
+  readonly address: string;
+  readonly family: Family;
+  /** Session of the asker, 16 hexadecimal digits. */
+  readonly session: string;
+  readonly body: Uint8Array;
+}
+
+export interface WitnessOptions {
+  /** Answers a request with a body, or with nothing at all to stay silent. */
+  readonly onRequest: (request: PeerRequest) => Promise<Uint8Array | undefined>;
+  /** Whether a rule might hand a datagram for this port to a transparent proxy; undefined when it could not look. */
+  readonly tproxyPossible: (port: number) => Promise<boolean | undefined>;
+}
+
+/** An open watch for packets of one asker. */
+interface OpenWatch {
+  readonly fd: number;
+  readonly asker: string;
+  readonly established: boolean | undefined;
+  readonly timer: NodeJS.Timeout;
+  seen: number;
+}
+
+const watchMs = 6000;
+const maximumWatches = 64;
+const maximumWatchesPerAsker = 8;
+const receiveBuffer = 1 << 20;
+const fixedTtl = 64;
+
+/** Raw sockets that see our own probes after the INPUT hook, and answer them. */
+export class Witness implements AsyncDisposable {
+  readonly #network: LinuxNetwork;
+  readonly #options: WitnessOptions;
+  readonly #sockets = new Map<Family, number>();
+  readonly #senders = new Map<Family, number>();
+  readonly #watches = new Map<string, OpenWatch>();
+  readonly #heard = createLog<Witnessed>({ sources: 4096, perSource: 256 });
+  readonly #buckets = createBuckets({ sources: 4096, perSecond: 400, burst: 800 });
+  readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
+  #nextWatch = 0;
+
+  constructor(network: LinuxNetwork, options: WitnessOptions) {
+    this.#network = network;
+    this.#options = options;
+  }
+
+  /** Opens what may be opened; returns the families that have a witness. HostError `missing-net-raw` when none may. */
+  open(): readonly Family[] {
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      const fd = this.#openUdp(family);
+      if (fd !== undefined) this.#sockets.set(family, fd);
+    }
+    this.#network.onEchoRequest = (family, request, data) => {
+      this.#onEchoRequest(family, request, data);
+    };
+    return [...this.#sockets.keys()];
+  }
+
+  has(family: Family): boolean {
+    return this.#sockets.has(family);
+  }
+
+  /** Whether each of these probes from an address was seen as it was sent. */
+  heard(address: string, nonces: readonly bigint[]): readonly boolean[] {
+    return nonces.map((nonce) => this.#heard.get(address, nonce) === 'seen');
+  }
+
+  /** Opens a watch; undefined when too many are open, or raw sockets may not be had. */
+  watch(
+    asker: { readonly address: string; readonly family: Family },
+    what: { readonly protocol: 'tcp'; readonly port: number } | { readonly protocol: 4 | 50 },
+    established: boolean | undefined,
+  ): string | undefined {
+    const mine = [...this.#watches.values()].filter((watch) => watch.asker === asker.address);
+    if (this.#watches.size >= maximumWatches || mine.length >= maximumWatchesPerAsker)
+      return undefined;
+    const protocol = what.protocol === 'tcp' ? IPPROTO_TCP : what.protocol;
+    const fd = this.#network.openRaw(asker.family, protocol);
+    if (what.protocol === 'tcp') {
+      attachFilter(
+        this.#network.libc,
+        fd,
+        connectionAttempts(asker.family === 'ipv4', what.port, sourceWord(asker)),
+      );
+    }
+    const id = `${this.#nextWatch++}`;
+    const timer = setTimeout(() => {
+      this.#closeWatch(id);
+    }, watchMs);
+    const watch: OpenWatch = { fd, asker: asker.address, established, timer, seen: 0 };
+    this.#watches.set(id, watch);
+    this.#network.reactor.add(fd, EPOLLIN, () => {
+      this.#network.receiver.receive(fd, (received) => {
+        if (formatAddress(received.source) !== asker.address) return;
+        if (what.protocol === 'tcp' || this.#isIpProbe(asker.family, received)) watch.seen++;
+      });
+    });
+    return id;
+  }
+
+  /** What a watch of this asker has seen; undefined when there is no such watch. */
+  sighting(asker: string, id: string): { seen: number; established?: boolean } | undefined {
+    const watch = this.#watches.get(id);
+    if (watch === undefined || watch.asker !== asker) return undefined;
+    this.#network.reactor.drain();
+    return {
+      seen: watch.seen,
+      ...(watch.established === undefined ? {} : { established: watch.established }),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const id of [...this.#watches.keys()]) this.#closeWatch(id);
+    this.#network.onEchoRequest = undefined;
+    for (const fd of [...this.#sockets.values(), ...this.#senders.values()]) {
+      this.#network.reactor.remove(fd);
+      this.#network.closeSocket(fd);
+    }
+    this.#sockets.clear();
+    this.#senders.clear();
+    await Promise.resolve();
+  }
+
+  #openUdp(family: Family): number | undefined {
+    let fd: number;
+    try {
+      fd = this.#network.openRaw(family, udpProtocol, {
+        packetInfo: family === 'ipv6',
+        receiveBufferBytes: receiveBuffer,
+      });
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'EAFNOSUPPORT')
+        return undefined;
+      throw error;
+    }
+    attachFilter(this.#network.libc, fd, nothing);
+    this.#network.receiver.receive(fd, () => {});
+    attachFilter(this.#network.libc, fd, probesOverUdp(family === 'ipv4'));
+    this.#network.reactor.add(fd, EPOLLIN, () => {
+      this.#network.receiver.receive(fd, (received) => {
+        this.#onDatagram(family, received);
+      });
+    });
+    return fd;
+  }
+
+  #onDatagram(family: Family, received: Received): void {
+    const drop = (reason: string): void => {
+      this.#network.options.listener.dropped(reason);
+    };
+    if (received.truncated) {
+      drop('too-long');
+      return;
+    }
+    const packet = locateDatagram(family, received);
+    const udp = packet === undefined ? undefined : decodeUdp(packet.datagram);
+    if (packet === undefined || udp === undefined) {
+      drop('length');
+      return;
+    }
+    const decoded = decodeMessage(udp.payload.subarray(preambleBytes), this.#network.options.mac);
+    if ('malformed' in decoded) {
+      drop(decoded.malformed);
+      return;
+    }
+    const { message } = decoded;
+    const source = formatAddress(packet.source);
+    if (message.session === this.#network.options.session) return;
+    if (!this.#replays.accept(source, message.session, message.nonce)) {
+      drop('replayed');
+      return;
+    }
+    if (!this.#buckets.take(source)) {
+      drop('rate-limited');
+      return;
+    }
+    const reply: Reply = {
+      family,
+      source: Uint8Array.from(packet.destination),
+      destination: Uint8Array.from(packet.source),
+      sourcePort: udp.destinationPort,
+      destinationPort: udp.sourcePort,
+    };
+    if (message.type === 'probe') {
+      const checksum = judgeUdpChecksum({
+        source: packet.source,
+        destination: packet.destination,
+        datagram: packet.datagram,
+      });
+      const bad = checksum === 'bad' || (checksum === 'none' && family === 'ipv6');
+      const kept = detached(message);
+      void this.#answer(kept, reply, bad).catch(() => {
+        drop('answer-failed');
+      });
+    } else if (message.type === 'request') {
+      const room = udp.payload.length;
+      void this.#respond(detached(message), source, family, (response) => {
+        if (response.length <= room) this.#sendUdp(reply, response);
+        else drop('response-too-long');
+      }).catch(() => {
+        drop('answer-failed');
+      });
+    }
+  }
+
+  async #answer(message: Message, reply: Reply, badChecksum: boolean): Promise<void> {
+    const observation = await this.#observe(message, reply, badChecksum);
+    this.#heard.set(formatAddress(reply.destination), message.nonce, observation);
+    this.#sendUdp(
+      reply,
+      encodeMessage(
+        {
+          type: 'answer',
+          observation,
+          session: this.#network.options.session,
+          nonce: message.nonce,
+          address: reply.source,
+          port: reply.sourcePort,
+          body: new Uint8Array(),
+        },
+        this.#network.options.mac,
+      ),
+    );
+  }
+
+  async #observe(message: Message, reply: Reply, badChecksum: boolean): Promise<Witnessed> {
+    if (badChecksum) return 'seen-bad-checksum';
+    const asSent =
+      formatAddress(message.address) === formatAddress(reply.source) &&
+      message.port === reply.sourcePort;
+    if (!asSent) return 'seen-rewritten';
+    return (await this.#options.tproxyPossible(message.port)) === true
+      ? 'seen-tproxy-possible'
+      : 'seen';
+  }
+
+  async #respond(
+    message: Message,
+    address: string,
+    family: Family,
+    send: (response: Uint8Array) => void,
+  ): Promise<void> {
+    const body = await this.#options.onRequest({
+      address,
+      family,
+      session: message.session.toString(16).padStart(16, '0'),
+      body: message.body,
+    });
+    if (body === undefined) return;
+    send(
+      encodeMessage(
+        {
+          type: 'response',
+          session: this.#network.options.session,
+          nonce: message.nonce,
+          address: message.address,
+          port: message.port,
+          body,
+        },
+        this.#network.options.mac,
+      ),
+    );
+  }
+
+  /** The exact reverse of what was seen, from a raw socket: stateful firewalls let it pass as a reply. */
+  #sendUdp(reply: Reply, payload: Uint8Array): void {
+    this.#sendIp(reply, udpProtocol, encodeUdp({ ...reply, payload }));
+  }
+
+  #sendIp(reply: Reply, protocol: number, payload: Uint8Array): void {
+    let fd = this.#senders.get(reply.family);
+    if (fd === undefined) {
+      fd = this.#network.openRaw(reply.family, IPPROTO_RAW, { headerIncluded: true });
+      this.#senders.set(reply.family, fd);
+    }
+    const { source, destination } = reply;
+    const packet =
+      reply.family === 'ipv4'
+        ? encodeIpv4({
+            source,
+            destination,
+            protocol,
+            payload,
+            identification: 0,
+            dontFragment: false,
+            ttl: fixedTtl,
+          })
+        : encodeIpv6({ source, destination, nextHeader: protocol, payload, hopLimit: fixedTtl });
+    const failed = this.#network.libc.sendto(
+      fd,
+      packet,
+      socketAddress(formatAddress(destination), 0),
+    );
+    if (failed !== undefined) this.#network.options.listener.dropped('answer-refused');
+  }
+
+  /** A request inside an echo request; the kernel sends its own reply, ours is a second one. */
+  #onEchoRequest(
+    family: Family,
+    echo: { source: Uint8Array; destination: Uint8Array; identifier: number; sequence: number },
+    data: Uint8Array,
+  ): void {
+    const { listener, mac, session } = this.#network.options;
+    const decoded = decodeMessage(data, mac);
+    if ('malformed' in decoded) {
+      listener.dropped(decoded.malformed);
+      return;
+    }
+    const { message } = decoded;
+    const source = formatAddress(echo.source);
+    if (message.type !== 'request' || message.session === session) return;
+    if (!this.#replays.accept(source, message.session, message.nonce)) {
+      listener.dropped('replayed');
+      return;
+    }
+    if (!this.#buckets.take(source)) {
+      listener.dropped('rate-limited');
+      return;
+    }
+    void this.#respond(message, source, family, (response) => {
+      if (response.length > data.length) {
+        listener.dropped('response-too-long');
+        return;
+      }
+      const reply = encodeEchoReply({ ...echo, family, data: response });
+      const reverse = { source: echo.destination, destination: echo.source };
+      if (family === 'ipv6') fillIcmpv6Checksum(reply, reverse);
+      this.#sendIp(
+        { family, ...reverse, sourcePort: 0, destinationPort: 0 },
+        icmpProtocol(family),
+        reply,
+      );
+    }).catch(() => {
+      listener.dropped('answer-failed');
+    });
+  }
+
+  #isIpProbe(family: Family, received: Received): boolean {
+    const payload =
+      family === 'ipv4' ? decodeIpv4(received.bytes)?.payload : Uint8Array.from(received.bytes);
+    if (payload === undefined) return false;
+    const decoded = decodeMessage(payload.subarray(ipProbeHeaderBytes), this.#network.options.mac);
+    if ('malformed' in decoded) {
+      this.#network.options.listener.dropped(decoded.malformed);
+      return false;
+    }
+    return decoded.message.type === 'probe';
+  }
+
+  #closeWatch(id: string): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    clearTimeout(watch.timer);
+    this.#watches.delete(id);
+    this.#network.reactor.remove(watch.fd);
+    this.#network.closeSocket(watch.fd);
+  }
+}
+
+interface Reply {
+  readonly family: Family;
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+function locateDatagram(
+  family: Family,
+  received: Received,
+): { source: Uint8Array; destination: Uint8Array; datagram: Uint8Array } | undefined {
+  if (family === 'ipv6') {
+    if (received.destination === undefined) return undefined;
+    return {
+      source: received.source,
+      destination: received.destination,
+      datagram: received.bytes,
+    };
+  }
+  const packet = decodeIpv4(received.bytes);
+  if (packet === undefined) return undefined;
+  return { source: packet.source, destination: packet.destination, datagram: packet.payload };
+}
+
+/** The receive buffer is used again for the next datagram; what outlives the handler is copied. */
+function detached(message: Message): Message {
+  return {
+    ...message,
+    address: Uint8Array.from(message.address),
+    body: Uint8Array.from(message.body),
+  };
+}
+
+/** ICMPv6 checksum over the pseudo header (RFC 4443 section 2.3); the kernel leaves packets with an own header alone. */
+function fillIcmpv6Checksum(
+  icmp: Uint8Array,
+  ends: { readonly source: Uint8Array; readonly destination: Uint8Array },
+): void {
+  const sum = pseudoHeaderSum({ ...ends, protocol: icmpProtocol('ipv6'), length: icmp.length });
+  new DataView(icmp.buffer, icmp.byteOffset).setUint16(2, internetChecksum(icmp, sum));
+}
+
+function sourceWord({ address, family }: { address: string; family: Family }): number | undefined {
+  const bytes = family === 'ipv4' ? parseAddress(address) : undefined;
+  return bytes === undefined
+    ? undefined
+    : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+}

@@ -1,0 +1,54 @@
+/** @module What one agent may ask of another, whatever carries the question. */
+import type { Answer, Family, OverlayFacts } from './check.ts';
+
+/** What a peer's agent says of itself. */
+export interface PeerFacts extends OverlayFacts {
+  /** Random per start of the agent, 16 hexadecimal digits: tells two agents, and a restart, apart. */
+  readonly session: string;
+  readonly node: string;
+  readonly version: string;
+  /** Whether its witness of UDP is open for the family that the question came in. */
+  readonly witness: boolean;
+  /** Overlay addresses that it answers on, by device name. */
+  readonly overlay: Readonly<Record<string, string>>;
+}
+
+/** What the peer is asked to look out for: packets from the asker's own address, for a short while. */
+export type Watch =
+  | { readonly protocol: 'tcp'; readonly port: number }
+  | { readonly protocol: 4 | 50 };
+
+/** What the far witness says of packets that came from the asker. */
+export interface Sighting {
+  /** How many of the asked-for packets passed INPUT. */
+  readonly seen: number;
+  /** For protocols 4 and 50: whether conntrack knew the flow before the first packet; undefined if it could not look. */
+  readonly established?: boolean;
+}
+
+/** What the peer's agent found when it probed the asker for one requirement. */
+export interface PeerVerdict {
+  readonly requirement: string;
+  readonly answer: Answer;
+  /** Seconds since it was found. */
+  readonly ageSeconds: number;
+}
+
+/** One way to the agent on one peer address. Every method resolves to undefined when no agent answers. */
+export interface PeerChannel {
+  readonly address: string;
+  readonly family: Family;
+  /** What the agent runs, asked anew: an answer proves that agent and witness are alive now. */
+  facts(signal: AbortSignal): Promise<PeerFacts | undefined>;
+  /** Whether these UDP probes of ours (by nonce) passed the peer's INPUT. */
+  heard(nonces: readonly bigint[], signal: AbortSignal): Promise<readonly boolean[] | undefined>;
+  /** Opens a watch for at most a few seconds; resolves to its id, or to a refusal. */
+  watch(watch: Watch, signal: AbortSignal): Promise<{ readonly id: string } | undefined>;
+  /** What an open watch has seen. */
+  sighting(id: string, signal: AbortSignal): Promise<Sighting | undefined>;
+  /** The peer's own answers about the way from it to us. */
+  verdicts(
+    requirements: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly PeerVerdict[] | undefined>;
+}
