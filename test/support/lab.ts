@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { StatusDocument } from '../../agent/model.ts';
-import { describe } from './findings.ts';
+import { describe } from './document.ts';
 import { type HostSnapshot, snapshotHost } from './host-snapshot.ts';
 import { LongProcess, type Output, type RunOptions, run, type Stopped } from './process.ts';
 import { type UntilOptions, until } from './wait.ts';

@@ -1,0 +1,32 @@
+import { describe, expect, test } from 'vitest';
+import { filesWith, sources } from '../../support/sources.ts';
+
+const product = sources('agent', 'checks', 'rules', 'nftables');
+
+describe('what the program can do to a node is answered by a few files', () => {
+  test.each([
+    {
+      what: 'starts processes',
+      pattern: /['"](node:)?child_process['"]/,
+      in: ['checks/host/exec.ts'],
+    },
+    { what: 'reads the environment', pattern: /process\.env\b/, in: ['agent/config.ts'] },
+    { what: 'ends the process', pattern: /process\.exit\(/, in: ['agent/main.ts'] },
+    { what: 'creates metrics', pattern: /['"]prom-client['"]/, in: ['agent/metrics.ts'] },
+    { what: 'opens a port for HTTP', pattern: /\.listen\(/, in: ['agent/server.ts'] },
+    { what: 'declares bind(2)', pattern: /int bind\(/, in: ['checks/host/libc.ts'] },
+    {
+      what: 'binds a socket: to an own address and a port that source-ports.ts hands out',
+      pattern: /\.bind\(/,
+      in: ['checks/host/network-linux.ts'],
+    },
+    {
+      what: 'makes a server or datagram socket of Node',
+      pattern: /\b(createServer|createSocket)\(|['"](node:)?(dgram|cluster)['"]/,
+      in: [],
+    },
+  ])('$what: $in', ({ pattern, in: allowed }) => {
+    const elsewhere = filesWith(product, pattern).filter((path) => !allowed.includes(path));
+    expect(elsewhere).toEqual([]);
+  });
+});
