@@ -1,0 +1,32 @@
+/** @module Compares one kernel setting with the values that a provider can work with. */
+import { type Check, fail, pass, skip } from './check.ts';
+
+/** Compares one kernel setting with the values that a provider can work with. */
+export const sysctl: Check<'sysctl'> = {
+  kind: 'sysctl',
+  summary: 'a kernel setting has a value that the provider can work with',
+  scope: 'node',
+  needs: [],
+
+  // Keys are written with slashes, as sysctl(8) allows: an interface name may contain dots.
+  async run({ key, values, absent, setBy }, _target, { host }) {
+    if (key.split('/').includes('..')) throw new RangeError(`sysctl key ${JSON.stringify(key)}`);
+    const wanted = { key, want: values.join(',') };
+    const text = await host.readText(`/proc/sys/${key}`);
+    if (text === undefined) {
+      if (absent === 'skip') return skip('sysctl-not-available', wanted);
+      return fail('sysctl-absent', wanted, { where: 'node', node: 'this' });
+    }
+    const found = normalized(text);
+    const evidence = { ...wanted, found };
+    if (values.some((value) => normalized(value) === found)) return pass(evidence);
+    // The provider sets it when it starts, so today's value says nothing about the day it runs.
+    if (setBy !== undefined) return skip('not-applicable', { ...evidence, setBy });
+    return fail('sysctl-differs', evidence, { where: 'node', node: 'this' });
+  },
+};
+
+/** Settings of several numbers are written with tabs by the kernel and with spaces by people. */
+function normalized(value: string): string {
+  return value.trim().replaceAll(/\s+/g, ' ');
+}
