@@ -1,53 +1,152 @@
-/** @module Finding one's way in a status document, with errors that show the document. */
-import type { Finding, StatusDocument } from '../../agent/model.ts';
+/** @module Requirements, answers and findings for tests, with everything that does not matter filled in. */
 
-export interface Which {
+import type {
+  Culprit,
+  Direction,
+  Finding,
+  FindingTarget,
+  Outcome,
+  StatusDocument,
+} from '../../agent/model.ts';
+import type { PlannedPeer, PlannedTest } from '../../agent/plan.ts';
+import type { Evidence, Family, Reason } from '../../checks/check.ts';
+import type { Level, Requirement } from '../../rules/schema.ts';
+
+/** A requirement on a peer's UDP port 8472. */
+export function udpRequirement(
+  change: Partial<Omit<Requirement<'udp-port'>, 'kind' | 'params'>> = {},
+): Requirement<'udp-port'> {
+  return {
+    id: 'canal.vxlan',
+    kind: 'udp-port',
+    level: 'required',
+    scope: 'peer',
+    direction: 'both',
+    params: { port: 8472, payload: 'vxlan' },
+    purpose: 'pods of different nodes reach one another',
+    source: ['https://example.org/canal'],
+    disputed: [],
+    origins: {},
+    ...change,
+  };
+}
+
+/** A requirement on this node's sysctl. */
+export function nodeRequirement(
+  change: Partial<Omit<Requirement<'sysctl'>, 'kind' | 'params'>> = {},
+): Requirement<'sysctl'> {
+  return {
+    id: 'canal.ip-forward',
+    kind: 'sysctl',
+    level: 'required',
+    scope: 'node',
+    direction: 'both',
+    params: { key: 'net/ipv4/ip_forward', values: ['1'], absent: 'fail' },
+    purpose: 'the node forwards the packets of pods',
+    source: ['https://example.org/canal'],
+    disputed: [],
+    origins: {},
+    ...change,
+  };
+}
+
+/** `count` peers with an IPv4 address each: worker-1, worker-2, … */
+export function manyPeers(count: number): PlannedPeer[] {
+  return Array.from({ length: count }, (_, index) => ({
+    name: `worker-${index + 1}`,
+    addresses: { ipv4: `10.${(index + 1) >> 16}.${((index + 1) >> 8) & 255}.${(index + 1) & 255}` },
+  }));
+}
+
+/** A test of one peer, as a round plans it. */
+export function peerTest(
+  change: {
+    readonly requirement?: Requirement;
+    readonly peer?: string;
+    readonly family?: Family;
+    readonly everyRounds?: number;
+  } = {},
+): PlannedTest {
+  return {
+    requirement: change.requirement ?? udpRequirement(),
+    everyRounds: change.everyRounds ?? 1,
+    target: {
+      scope: 'peer',
+      name: change.peer ?? 'worker-2',
+      address: '10.0.0.2',
+      family: change.family ?? 'ipv4',
+      mustReach: true,
+    },
+  };
+}
+
+/** A test of this node, as a round plans it. */
+export function nodeTest(requirement: Requirement = nodeRequirement()): PlannedTest {
+  return { requirement, target: { scope: 'node' }, everyRounds: 1 };
+}
+
+export interface FindingChange {
   readonly requirement?: string;
-  readonly kind?: string;
-  /** Name of the peer, or `node` for findings about the node itself. */
+  readonly level?: Level;
+  readonly outcome?: Outcome;
+  readonly reason?: Reason;
   readonly peer?: string;
-  readonly direction?: 'outbound' | 'inbound';
-  readonly family?: 'ipv4' | 'ipv6';
+  readonly family?: Family;
+  readonly direction?: Direction;
+  readonly culprit?: Culprit;
+  readonly anyOf?: string;
+  readonly eitherDirection?: boolean;
+  readonly evidence?: Evidence;
+  readonly message?: string;
+  readonly since?: string;
 }
 
-/** The findings that match every given field, in the order of the document. */
-export function findingsOf(document: StatusDocument, which: Which): readonly Finding[] {
-  return document.findings.filter(({ requirement, kind, target }) => {
-    const peer = target.scope === 'peer' ? target : undefined;
-    return (
-      (which.requirement === undefined || which.requirement === requirement) &&
-      (which.kind === undefined || which.kind === kind) &&
-      (which.peer === undefined || which.peer === (peer?.name ?? 'node')) &&
-      (which.direction === undefined || which.direction === peer?.direction) &&
-      (which.family === undefined || which.family === peer?.family)
-    );
-  });
+/** A finding about this node, or about a peer when one is named. */
+export function someFinding(change: FindingChange = {}): Finding {
+  const { peer, family = 'ipv4', direction = 'outbound', culprit = null, ...rest } = change;
+  const target: FindingTarget =
+    peer === undefined
+      ? { scope: 'node' }
+      : { scope: 'peer', name: peer, address: '10.0.0.2', family, direction };
+  return {
+    requirement: 'canal.vxlan',
+    kind: 'udp-port',
+    level: 'required',
+    outcome: 'pass',
+    message: 'a sentence',
+    evidence: {},
+    remedy: null,
+    sources: [],
+    since: '2026-11-23T12:00:00.000Z',
+    checkedAt: '2026-11-23T12:00:30.000Z',
+    durationSeconds: 0.2,
+    ...rest,
+    culprit,
+    target,
+  };
 }
 
-/** The one finding that matches; throws with the whole list when there is none or more than one. */
-export function theFinding(document: StatusDocument, which: Which): Finding {
-  const [found, ...others] = findingsOf(document, which);
-  if (found === undefined || others.length > 0) {
-    const count = found === undefined ? 'no finding' : `${others.length + 1} findings`;
-    throw new Error(`${count} for ${JSON.stringify(which)} in:\n${describe(document)}`);
-  }
-  return found;
-}
-
-/** The outcome, and the reason where there is one: `pass`, `fail dropped`. */
-export function said({ outcome, reason }: Finding): string {
-  return reason === undefined ? outcome : `${outcome} ${reason}`;
-}
-
-/** One line a finding, for error messages. */
-export function describe(document: StatusDocument): string {
-  const lines = document.findings.map((finding) => {
-    const { target } = finding;
-    const where =
-      target.scope === 'node' ? 'node' : `${target.name} ${target.family} ${target.direction}`;
-    const evidence = JSON.stringify(finding.evidence);
-    return `${said(finding)} | ${finding.level} ${finding.requirement} | ${where} | ${evidence}`;
-  });
-  const peers = document.peers.map(({ name, address, agent }) => `${name} ${address} ${agent}`);
-  return [`readiness ${document.readiness}; peers: ${peers.join(', ')}`, ...lines].join('\n');
+/** A status document of a node that is ready and has one peer. */
+export function someDocument(change: Partial<StatusDocument> = {}): StatusDocument {
+  return {
+    schema: 'cni-preflight/status/v1',
+    agent: { version: '0.1.0' },
+    node: {
+      name: 'worker-1',
+      addresses: ['10.0.0.1'],
+      kernel: '6.18.5',
+      os: 'Debian GNU/Linux 13',
+      architecture: 'x86_64',
+    },
+    provider: { name: 'canal', options: { encapsulation: 'vxlan' }, source: 'flag' },
+    readiness: 'ready',
+    reasons: [],
+    since: '2026-11-23T12:00:00.000Z',
+    summary: { pass: 1, fail: 0, warn: 0, info: 0, unknown: 0, skip: 0 },
+    peers: [{ name: 'worker-2', address: '10.0.0.2', agent: 'reachable' }],
+    findings: [someFinding({ peer: 'worker-2' })],
+    startedAt: '2026-11-23T12:00:00.000Z',
+    durationSeconds: 0.8,
+    ...change,
+  };
 }
