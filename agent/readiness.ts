@@ -18,7 +18,6 @@ export function readinessOf(findings: readonly Finding[], nodeName: string): Nod
   const verdicts: Verdict[] = [];
   const paths = new Map<string, Item[]>();
   for (const item of itemsOf(findings, nodeName)) {
-    if (item.outcome === 'skip') continue;
     if (item.peer === undefined) {
       verdicts.push(...judgeNode(item));
       continue;
@@ -59,27 +58,27 @@ type Blamed = 'this' | 'other' | 'nobody';
 
 /** Merges alternatives (`anyOf`, either direction) and leaves out what is not required. */
 function itemsOf(findings: readonly Finding[], nodeName: string): Item[] {
-  const groups = new Map<string, { readonly identity: Identity; readonly members: Finding[] }>();
+  const groups: Finding[][] = [];
+  const alternatives = new Map<string, Finding[]>();
   for (const finding of findings) {
-    // It is the shadow of a finding that passes, and would make that one an alternative to itself.
-    if (finding.reason === 'partial-loss') continue;
-    const identity = identityOf(finding);
-    // Only an `anyOf` makes alternatives of findings of different levels.
-    const key = [...Object.values(identity), finding.anyOf ?? finding.level].join('\n');
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { identity, members: [finding] });
-    else group.members.push(finding);
+    if (finding.anyOf === undefined && finding.eitherDirection !== true) {
+      groups.push([finding]);
+      continue;
+    }
+    const key = Object.values(identityOf(finding)).join('\n');
+    const group = alternatives.get(key);
+    if (group === undefined) alternatives.set(key, [finding]);
+    else group.push(finding);
   }
+  groups.push(...alternatives.values());
+
   const items: Item[] = [];
-  for (const { identity, members } of groups.values()) {
-    if (!members.some(({ level }) => level === 'required')) continue;
-    const deciding = decidingOf(members);
-    items.push({
-      ...identity,
-      outcome: deciding.outcome,
-      reason: deciding.reason,
-      blamed: blamedOf(members, nodeName),
-    });
+  for (const group of groups) {
+    if (!group.some(({ level }) => level === 'required')) continue;
+    const deciding = decidingOf(group);
+    if (deciding === undefined) continue;
+    const { outcome, reason } = deciding;
+    items.push({ ...identityOf(deciding), outcome, reason, blamed: blamedOf(group, nodeName) });
   }
   return items;
 }
@@ -95,13 +94,13 @@ function identityOf({ requirement, anyOf, eitherDirection, target }: Finding): I
   return { name, peer: target.name, family: target.family, direction };
 }
 
-/** The member that speaks for a group: a pass is enough, a fail needs all. */
-function decidingOf(members: readonly Finding[]): Pick<Finding, 'outcome' | 'reason'> {
+/** The member that speaks for a group: a pass is enough, a fail needs all; undefined when all are skipped. */
+function decidingOf(group: readonly Finding[]): Finding | undefined {
   for (const outcome of ['pass', 'unknown', 'fail'] as const) {
-    const found = members.find((member) => member.outcome === outcome);
+    const found = group.find((member) => member.outcome === outcome);
     if (found !== undefined) return found;
   }
-  return { outcome: 'skip' };
+  return undefined;
 }
 
 function blamedOf(members: readonly Finding[], nodeName: string): Blamed {
