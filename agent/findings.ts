@@ -298,6 +298,7 @@ function culpritOf(
   ownName: string,
 ): Culprit | null {
   if (culprit === undefined) return null;
+  if (culprit.node === 'path') return { where: culprit.where, node: 'path' };
   if (target.scope === 'node') return { where: culprit.where, node: ownName };
   const senderIsOwn = target.direction === 'outbound';
   const blamedIsOwn = senderIsOwn === (culprit.node === 'this');

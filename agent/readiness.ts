@@ -103,10 +103,11 @@ function decidingOf(group: readonly Finding[]): Finding | undefined {
   return undefined;
 }
 
-function blamedOf(members: readonly Finding[], nodeName: string): Blamed {
-  const nodes = members.flatMap(({ culprit }) => (culprit === null ? [] : [culprit.node]));
+/** A culprit on the path is no node: whether it tells of this node's place in the network, the number of peers says. */
+function blamedOf(group: readonly Finding[], nodeName: string): Blamed {
+  const nodes = group.flatMap(({ culprit }) => (culprit === null ? [] : [culprit.node]));
   if (nodes.includes(nodeName)) return 'this';
-  return nodes.length > 0 ? 'other' : 'nobody';
+  return nodes.some((node) => node !== 'path') ? 'other' : 'nobody';
 }
 
 function judgeNode({ name, outcome, reason }: Item): Verdict[] {

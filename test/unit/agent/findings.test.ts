@@ -113,6 +113,8 @@ describe('one finding', () => {
     { direction: 'outbound', node: 'peer', want: 'worker-2' },
     { direction: 'inbound', node: 'this', want: 'worker-2' },
     { direction: 'inbound', node: 'peer', want: 'worker-1' },
+    { direction: 'outbound', node: 'path', want: 'path' },
+    { direction: 'inbound', node: 'path', want: 'path' },
   ] as const)('$direction, "$node" of the sender is $want', ({ direction, node, want }) => {
     const findings = store({ confirmRounds: 1 });
     const answer = fail('dropped', {}, { where: 'receiver-ingress', node });

@@ -255,6 +255,19 @@ describe('the culprit', () => {
       reasons: ['canal.vxlan, outbound, fails with 2 of 3 peers: dropped'],
     },
     {
+      name: 'is on the path: most peers must agree',
+      findings: [
+        failing({ peer: 'p2', culprit: blame('path') }),
+        failing({ peer: 'p3', culprit: blame('path') }),
+      ],
+      want: 'not-ready',
+    },
+    {
+      name: 'is on the path to one peer',
+      findings: [failing({ peer: 'p2', culprit: blame('path') }), passing({ peer: 'p3' })],
+      want: 'ready',
+    },
+    {
       name: 'is known of one of two: one is not two',
       findings: [failing({ peer: 'p2', culprit: blame('p2') }), failing({ peer: 'p3' })],
       want: 'ready',
