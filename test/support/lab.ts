@@ -449,7 +449,7 @@ class Inside extends LongProcess {
   #calls = 0;
 
   constructor(namespace: string) {
-    const script = new URL('inside.mjs', import.meta.url).pathname;
+    const script = `${process.cwd()}/test/support/inside.mjs`;
     super('ip', ['netns', 'exec', namespace, process.execPath, script], 'pipe');
     const { stdout } = this.streams;
     if (stdout === null) throw new Error('it has no output');
