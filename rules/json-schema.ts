@@ -1,0 +1,16 @@
+/** @module The catalogue's JSON Schemas, with which editors check its YAML files. Pure. */
+import type { TSchema } from 'typebox';
+import { FeaturesFile, Provider } from './schema.ts';
+
+/** The committed schema files, by their name in `rules/`, as text. */
+export function jsonSchemaFiles(): ReadonlyMap<string, string> {
+  return new Map([
+    ['features.schema.json', render('Kernel features of the catalogue', FeaturesFile)],
+    ['provider.schema.json', render('A provider of the catalogue', Provider)],
+  ]);
+}
+
+function render(title: string, schema: TSchema): string {
+  const $schema = 'https://json-schema.org/draft/2020-12/schema';
+  return `${JSON.stringify({ $schema, title, ...schema }, undefined, 2)}\n`;
+}
