@@ -107,10 +107,15 @@ export function loadConfiguration(sources: ConfigurationSources): LoadedConfigur
   const configFile = configName === undefined ? undefined : resolve(cwd, configName);
 
   problems.push(...unknownVariables(env));
-  const layers: Layer[] = [flagLayer(flags, cwd, problems), environmentLayer(env, cwd, problems)];
+  // What a command has no use for cannot stop it: `providers` works with an unreadable key file.
+  const used = settings.filter(({ commands }) => commands.includes(command));
+  const layers: Layer[] = [
+    flagLayer(used, flags, cwd, problems),
+    environmentLayer(used, env, cwd, problems),
+  ];
   if (configFile !== undefined) {
     const place = configFlag === undefined ? twinOf('config') : '--config';
-    layers.push(fileLayer(configFile, place, problems));
+    layers.push(fileLayer(used, configFile, place, problems));
   }
   return settle({
     command,
@@ -131,9 +136,14 @@ interface Layer {
   place(path: Path): Omit<ConfigurationProblem, 'message'>;
 }
 
-function flagLayer(flags: Flags, cwd: string, problems: ConfigurationProblem[]): Layer {
+function flagLayer(
+  used: readonly Setting[],
+  flags: Flags,
+  cwd: string,
+  problems: ConfigurationProblem[],
+): Layer {
   const given: Record<string, unknown> = {};
-  for (const setting of settings) {
+  for (const setting of used) {
     const raw = flags[setting.name];
     if (raw === undefined) continue;
     const path = `--${setting.flag}`;
@@ -147,16 +157,21 @@ function flagLayer(flags: Flags, cwd: string, problems: ConfigurationProblem[]):
   };
 }
 
-function environmentLayer(env: Environment, cwd: string, problems: ConfigurationProblem[]): Layer {
+function environmentLayer(
+  used: readonly Setting[],
+  env: Environment,
+  cwd: string,
+  problems: ConfigurationProblem[],
+): Layer {
   const given: Record<string, unknown> = {};
-  for (const setting of settings) {
+  for (const setting of used) {
     const raw = nonEmpty(env[twinOf(setting.flag)]);
     if (raw === undefined) continue;
     const path = twinOf(setting.flag);
     take(setting, fromText(setting, raw), { path }, given, problems);
   }
   // https://no-color.org: present and not empty, whatever its value.
-  if (nonEmpty(env['NO_COLOR']) !== undefined) given['noColor'] ??= true;
+  if (nonEmpty(env['NO_COLOR']) !== undefined || env['TERM'] === 'dumb') given['noColor'] ??= true;
   return {
     origin: 'environment',
     given,
@@ -165,7 +180,12 @@ function environmentLayer(env: Environment, cwd: string, problems: Configuration
   };
 }
 
-function fileLayer(file: string, namedBy: string, problems: ConfigurationProblem[]): Layer {
+function fileLayer(
+  used: readonly Setting[],
+  file: string,
+  namedBy: string,
+  problems: ConfigurationProblem[],
+): Layer {
   const directory = dirname(file);
   const empty: Layer = { origin: 'file', given: {}, directory, place: () => ({ file, path: '' }) };
   const read = readYaml(file, namedBy, problems);
@@ -191,6 +211,7 @@ function fileLayer(file: string, namedBy: string, problems: ConfigurationProblem
       });
       continue;
     }
+    if (!used.includes(setting)) continue;
     // `wait:` with nothing behind it is the default, as a missing line would be.
     if (found === null) continue;
     if (typeof found === 'object') {

@@ -199,7 +199,7 @@ export const settings: readonly Setting[] = [
     argument: 'FORMAT',
     form: 'text',
     commands: ['check', 'config', 'providers'],
-    help: 'text, json, yaml or junit',
+    help: 'text, json, yaml or junit (providers: text or json)',
     expected: 'a format: text, json, yaml or junit',
   },
   {
@@ -215,7 +215,7 @@ export const settings: readonly Setting[] = [
     name: 'noColor',
     flag: 'no-color',
     form: 'switch',
-    commands: ['check', 'config', 'providers'],
+    commands: ['check', 'config'],
     help: 'plain text on a terminal, too (NO_COLOR does the same)',
     expected: 'true or false',
   },

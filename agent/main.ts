@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+/** @module The program: wires the command line to the process. The only file that ends it. */
+import { runCli } from './cli.ts';
+import type { Commands } from './commands.ts';
+import { exitCodes } from './exit-code.ts';
+import { packageVersion } from './version.ts';
+
+/** DESIGN: SIGTERM ends the agent in under two seconds. */
+const graceMs = 1800;
+/** Handles that nobody closed keep the process for so long after its work is done, and no longer. */
+const lingerMs = 300;
+
+const ending = new AbortController();
+
+function onSignal(signal: NodeJS.Signals): void {
+  if (ending.signal.aborted) process.exit(exitCodes.internalError);
+  ending.abort(new DOMException(`ended by ${signal}`, 'AbortError'));
+  setTimeout(() => {
+    process.stderr.write(`cni-preflight: fatal: did not end within ${graceMs} ms of ${signal}\n`);
+    process.exit(exitCodes.internalError);
+  }, graceMs).unref();
+}
+
+function onFatal(error: unknown): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`cni-preflight: fatal: ${text}\n`);
+  process.exit(exitCodes.internalError);
+}
+
+/** A reader that has seen enough (`| head`) is no failure of ours. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? exitCodes.fit);
+  onFatal(error);
+}
+
+async function loadCommands(): Promise<Commands> {
+  const [{ runCheck }, { runAgent }] = await Promise.all([
+    import('./check-command.ts'),
+    import('./daemon.ts'),
+  ]);
+  return { check: runCheck, agent: runAgent };
+}
+
+process.on('SIGINT', onSignal);
+process.on('SIGTERM', onSignal);
+process.on('uncaughtException', onFatal);
+process.on('unhandledRejection', onFatal);
+process.stdout.on('error', onOutputError);
+process.stderr.on('error', onOutputError);
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  cwd: process.cwd(),
+  version: packageVersion(),
+  signal: ending.signal,
+  commands: loadCommands,
+});
+setTimeout(() => {
+  process.exit();
+}, lingerMs).unref();
