@@ -13,9 +13,11 @@ const { createSourcePorts, parsePortRange } = await import(
 
 const { targets, seconds } = JSON.parse(await text(process.stdin));
 const metrics = createMetrics({ version: 'bench' });
-const server = createServer(async (_, response) => {
-  const { contentType, body } = await metrics.render();
-  response.setHeader('content-type', contentType).end(body);
+const server = createServer((_, response) => {
+  metrics.render().then(
+    ({ contentType, body }) => response.setHeader('content-type', contentType).end(body),
+    (error) => response.writeHead(500).end(error.message),
+  );
 });
 await new Promise((resolve) => server.listen(10472, '127.0.0.1', resolve));
 
