@@ -7,6 +7,7 @@ import {
   type OsFacts,
   type PortOwner,
 } from '../../checks/host/host.ts';
+import type { Network } from '../../checks/host/network.ts';
 
 /** A file's text, or what the machine says instead. */
 export type FakeFile = string | { readonly error: string };
@@ -33,11 +34,20 @@ const facts: OsFacts = {
   hostname: 'node-1',
 };
 
+/** A network on which nothing may be sent. */
+const closedNetwork: Network = {
+  udp: async () => refuse('a UDP probe'),
+  echo: async () => refuse('an echo request'),
+  tcp: async () => refuse('a TCP connect'),
+  ipProtocol: async () => refuse('a packet of another protocol'),
+};
+
+function refuse(what: string): never {
+  throw new Error(`the test did not expect ${what}`);
+}
+
 /** Builds a host that answers from the data given, and throws on every question that it was not prepared for. */
 export function fakeHost(machine: FakeMachine = {}): Host {
-  const refuse = (what: string): never => {
-    throw new Error(`the test did not expect ${what}`);
-  };
   const files = (what: string): Readonly<Record<string, FakeFile>> => machine.files ?? refuse(what);
   const checked = <T>(value: T | { readonly error: string }, path: string): T => {
     if (typeof value === 'object' && value !== null && 'error' in value) {
@@ -47,9 +57,7 @@ export function fakeHost(machine: FakeMachine = {}): Host {
   };
   return {
     capabilities: { netAdmin: false, netRaw: false },
-    get network() {
-      return refuse('a socket');
-    },
+    network: closedNetwork,
     async readText(path) {
       const file = files(`readText ${path}`)[path];
       return file === undefined ? undefined : checked(file, path);
@@ -80,7 +88,7 @@ export function fakeHost(machine: FakeMachine = {}): Host {
       const owners = machine.owners ?? refuse(`portOwners ${transport}/${port}`);
       return owners.filter((owner) => owner.transport === transport && owner.port === port);
     },
-    conntrackKnows: async () => refuse('conntrackKnows'),
+    conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),
     tproxyPossible: async () => refuse('tproxyPossible'),
     async tryLink(kind) {
@@ -97,12 +105,7 @@ export function fakeContext(
 ): Context {
   const { host, ...rest } = given;
   return {
-    host: {
-      ...host,
-      get network(): never {
-        throw new Error('the test did not expect a socket');
-      },
-    },
+    host: { ...host, network: closedNetwork },
     signal: new AbortController().signal,
     timeoutMs: 1000,
     facts: { provider: 'canal', encapsulation: 'vxlan', vni: 1, port: 8472, mtu: 1450 },
