@@ -22,7 +22,7 @@ describe('what the program can do to a node is answered by a few files', () => {
     },
     {
       what: 'makes a server or datagram socket of Node',
-      pattern: /\b(createServer|createSocket)\(|['"](node:)?(dgram|cluster)['"]/,
+      pattern: /import [^;]*\bcreateServer\b[^;]* from 'node:|['"](node:)?(dgram|cluster)['"]/,
       in: [],
     },
   ])('$what: $in', ({ pattern, in: allowed }) => {
