@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** @module The program: wires the command line to the process. The only file that ends it. */
+import { setMaxListeners } from 'node:events';
 import { runCli } from './cli.ts';
 import type { Commands } from './commands.ts';
 import { exitCodes } from './exit-code.ts';
@@ -11,6 +12,8 @@ const graceMs = 1800;
 const lingerMs = 300;
 
 const ending = new AbortController();
+// Every test of a round listens, and forgets it when it ends: many listeners are no leak here.
+setMaxListeners(0, ending.signal);
 
 function onSignal(signal: NodeJS.Signals): void {
   if (ending.signal.aborted) process.exit(exitCodes.internalError);
@@ -33,13 +36,11 @@ function onOutputError(error: NodeJS.ErrnoException): void {
   onFatal(error);
 }
 
-async function loadCommands(): Promise<Commands> {
-  const [{ runCheck }, { runAgent }] = await Promise.all([
-    import('./check-command.ts'),
-    import('./daemon.ts'),
-  ]);
-  return { check: runCheck, agent: runAgent };
-}
+/** Each command loads what it needs: a check starts no web server. */
+const commands: Commands = {
+  check: async (loaded, run) => await (await import('./check-command.ts')).runCheck(loaded, run),
+  agent: async (loaded, run) => await (await import('./daemon.ts')).runAgent(loaded, run),
+};
 
 process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
@@ -54,7 +55,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   cwd: process.cwd(),
   version: packageVersion(),
   signal: ending.signal,
-  commands: loadCommands,
+  commands: async () => await Promise.resolve(commands),
 });
 setTimeout(() => {
   process.exit();

@@ -1,5 +1,5 @@
 /** @module The one interface of every check, and the words of its answers. */
-import type { Kind, ParamsByKind } from '../rules/schema.ts';
+import type { Feature, Kind, ParamsByKind } from '../rules/schema.ts';
 import type { Host } from './host/host.ts';
 import type { PeerChannel } from './peer-channel.ts';
 
@@ -50,6 +50,8 @@ export interface Context {
   readonly options: Readonly<Record<string, string | number | boolean>>;
   /** Whether `--try-modules` was given: a feature may be tried in a throw-away namespace. */
   readonly tryModules: boolean;
+  /** How the presence of each kernel feature is established. */
+  readonly features: ReadonlyMap<string, Feature>;
   /** The names of CNI configuration files of every known provider, by provider. */
   readonly knownConfigurations: ReadonlyMap<string, readonly string[]>;
 }
@@ -84,7 +86,8 @@ export interface PartialLoss {
 /** Who is to blame, as far as the sender alone can tell. */
 export interface AnswerCulprit {
   readonly where: CulpritPlace;
-  readonly node: 'this' | 'peer';
+  /** `path`: something between the two, which the evidence names where it showed itself. */
+  readonly node: 'this' | 'peer' | 'path';
 }
 
 export type CulpritPlace =

@@ -26,6 +26,14 @@ export interface Sighting {
   readonly established?: boolean;
 }
 
+/** One requirement that the peer is asked to test towards the asker. */
+export interface ProbeWish {
+  readonly id: string;
+  readonly kind: string;
+  readonly mustReach: boolean;
+  readonly params: Readonly<Record<string, number | string>>;
+}
+
 /** What the peer's agent found when it probed the asker for one requirement. */
 export interface PeerVerdict {
   readonly requirement: string;
@@ -38,17 +46,20 @@ export interface PeerVerdict {
 export interface PeerChannel {
   readonly address: string;
   readonly family: Family;
-  /** What the agent runs, asked anew: an answer proves that agent and witness are alive now. */
+  /** What the agent runs, asked anew: an answer proves that the agent is alive now. */
   facts(signal: AbortSignal): Promise<PeerFacts | undefined>;
-  /** Whether these UDP probes of ours (by nonce) passed the peer's INPUT. */
-  heard(nonces: readonly bigint[], signal: AbortSignal): Promise<readonly boolean[] | undefined>;
-  /** Opens a watch for at most a few seconds; resolves to its id, or to a refusal. */
+  /** Whether these UDP probes of ours (by nonce) passed the peer's INPUT, and whether its witness is open at all. */
+  heard(
+    nonces: readonly bigint[],
+    signal: AbortSignal,
+  ): Promise<{ readonly witness: boolean; readonly heard: readonly boolean[] } | undefined>;
+  /** Opens a watch for a few seconds; undefined also when the peer refuses. */
   watch(watch: Watch, signal: AbortSignal): Promise<{ readonly id: string } | undefined>;
   /** What an open watch has seen. */
   sighting(id: string, signal: AbortSignal): Promise<Sighting | undefined>;
-  /** The peer's own answers about the way from it to us. */
-  verdicts(
-    requirements: readonly string[],
+  /** The peer's own answers about the way from it to us; what it has not tested yet it tests now. */
+  confirm(
+    wishes: readonly ProbeWish[],
     signal: AbortSignal,
   ): Promise<readonly PeerVerdict[] | undefined>;
 }

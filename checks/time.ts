@@ -1,4 +1,5 @@
 /** @module Deadlines that stop the work, not only the waiting. */
+import { setMaxListeners } from 'node:events';
 
 /** Gives `work` a signal that aborts after `ms` or with `parent`, and forgets both when it ends. */
 export async function withDeadline<T>(
@@ -7,6 +8,8 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const deadline = new AbortController();
+  // One test may have hundreds of probes under way, each listening.
+  setMaxListeners(0, deadline.signal);
   const follow = (): void => {
     deadline.abort(parent.reason);
   };

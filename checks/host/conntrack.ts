@@ -1,11 +1,12 @@
 /** @module What connection tracking knows, from ctnetlink and /proc. Asking tracks nothing. */
-import { parseAddress } from '../packet/address.ts';
+import { parseAddress, sameAddress } from '../packet/address.ts';
 import type { Files } from './files.ts';
 import { HostError } from './host.ts';
 import { isSafeToAsk } from './modules.ts';
 import {
   askKernel,
   concatenate,
+  decodeAttributes,
   encodeAttribute,
   encodeRequest,
   NETLINK_NETFILTER,
@@ -14,6 +15,8 @@ import {
 // linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h: type is subsystem << 8 | message
 const IPCTNL_MSG_CT_GET = (1 << 8) | 1;
 const CTA_TUPLE_ORIG = 1;
+const CTA_STATUS = 3;
+const IPS_SEEN_REPLY = 2;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_SRC = 1;
@@ -31,14 +34,20 @@ interface Flow {
   readonly destination: string;
 }
 
-/** Whether a flow without ports is tracked between the two, in either direction; undefined when it could not look. */
-export async function readConntrackKnows(files: Files, flow: Flow): Promise<boolean | undefined> {
+/**
+ * Whether a packet of this flow would be ESTABLISHED: conntrack holds the flow from the other side, or has seen a reply
+ * to it. The sender's own earlier packets alone leave it NEW. Undefined when it could not look.
+ */
+export async function readConntrackEstablishes(
+  files: Files,
+  flow: Flow,
+): Promise<boolean | undefined> {
   for (const module of ['nfnetlink', 'nf_conntrack', 'nf_conntrack_netlink']) {
     if (!(await isSafeToAsk(files, module))) return undefined;
   }
-  const reverse = { ...flow, source: flow.destination, destination: flow.source };
   try {
-    return isTracked(flow) || isTracked(reverse);
+    const entry = askForEntry(flow);
+    return entry !== undefined && establishes(entry, flow);
   } catch (cause) {
     // EPERM without CAP_NET_ADMIN; the others where the kernel has no such netlink family or subsystem.
     if (cause instanceof HostError) return undefined;
@@ -47,13 +56,30 @@ export async function readConntrackKnows(files: Files, flow: Flow): Promise<bool
 }
 
 /** The kernel's hash holds both tuples of a flow, so this finds it as original and as reply direction. */
-function isTracked(flow: Flow): boolean {
+function askForEntry(flow: Flow): Uint8Array | undefined {
   try {
-    return askKernel(NETLINK_NETFILTER, encodeConntrackRequest(flow)).length > 0;
+    return askKernel(NETLINK_NETFILTER, encodeConntrackRequest(flow))[0]?.payload;
   } catch (cause) {
-    if (cause instanceof HostError && cause.code === 'ENOENT') return false;
+    if (cause instanceof HostError && cause.code === 'ENOENT') return undefined;
     throw cause;
   }
+}
+
+/** struct nfgenmsg (4), then CTA_TUPLE_ORIG as it was first seen, CTA_STATUS be32 with IPS_SEEN_REPLY in bit 1. */
+export function establishes(entry: Uint8Array, { source }: Pick<Flow, 'source'>): boolean {
+  const attributes = decodeAttributes(entry.subarray(4));
+  const status = attributes.find(({ type }) => type === CTA_STATUS)?.value;
+  if (status !== undefined && ((status[3] ?? 0) & IPS_SEEN_REPLY) !== 0) return true;
+  const original = attributes.find(({ type }) => type === CTA_TUPLE_ORIG)?.value;
+  const addresses = decodeAttributes(original ?? new Uint8Array()).find(
+    ({ type }) => type === CTA_TUPLE_IP,
+  )?.value;
+  const from = decodeAttributes(addresses ?? new Uint8Array()).find(
+    ({ type }) => type === CTA_IP_V4_SRC || type === CTA_IP_V6_SRC,
+  )?.value;
+  const wanted = parseAddress(source);
+  // An entry whose sender cannot be read may be the reverse one.
+  return from === undefined || wanted === undefined || !sameAddress(from, wanted);
 }
 
 /**

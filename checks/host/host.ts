@@ -108,8 +108,11 @@ export interface Host {
   route(address: string): Promise<Route | undefined>;
   /** Every socket that owns this port: listening (TCP) or bound (UDP). */
   portOwners(transport: 'udp' | 'tcp', port: number): Promise<readonly PortOwner[]>;
-  /** Whether conntrack holds a flow of this protocol between the two, in either direction; undefined when it could not look. */
-  conntrackKnows(flow: {
+  /**
+   * Whether conntrack would take a packet of this protocol (without ports) from source to destination for ESTABLISHED:
+   * it holds the flow in the other direction, or has seen a reply. Undefined when it could not look.
+   */
+  conntrackEstablishes(flow: {
     protocol: number;
     source: string;
     destination: string;

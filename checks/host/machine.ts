@@ -1,7 +1,7 @@
 /** @module The real machine behind `Host`, all but its sockets. */
 import { holdsTproxy, judgeTproxy, type Ruleset, readRuleset } from 'node-nftables';
 import { readCapabilities } from './capabilities.ts';
-import { readConntrackKnows, readConntrackUsage } from './conntrack.ts';
+import { readConntrackEstablishes, readConntrackUsage } from './conntrack.ts';
 import { tryLink } from './exec.ts';
 import { createFiles } from './files.ts';
 import type { Host } from './host.ts';
@@ -31,7 +31,7 @@ export function createMachine(options: { readonly root?: string } = {}): Omit<Ho
     route: async (address) => readRoute(address, readLinks()),
     portOwners: async (transport, port) =>
       await readPortOwners(files, root, { transport, port }, readLinks()),
-    conntrackKnows: (flow) => readConntrackKnows(files, flow),
+    conntrackEstablishes: (flow) => readConntrackEstablishes(files, flow),
     conntrackUsage: () => readConntrackUsage(files),
     async tproxyPossible(transport, port) {
       const ruleset = await rulesets();

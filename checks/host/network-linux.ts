@@ -51,26 +51,13 @@ import {
 } from './sockets.ts';
 import type { SourcePorts } from './source-ports.ts';
 
-/** Which probe an event is about; a metric label. */
-export type ProbeKind = 'icmp' | 'udp' | 'tcp' | 'ip';
-
-/** Told of every probe once it has ended. */
-export interface ProbeListener {
-  sent(kind: ProbeKind): void;
-  ended(
-    kind: ProbeKind,
-    end: { readonly lost: boolean; readonly stalled: boolean; readonly rttSeconds?: number },
-  ): void;
-  /** A datagram that was thrown away, and why. */
-  dropped(reason: string): void;
-}
-
 export interface NetworkOptions {
   /** Random per start; stands in every message. */
   readonly session: bigint;
   readonly mac?: Mac;
   readonly sourcePorts: SourcePorts;
-  readonly listener: ProbeListener;
+  /** Told of every datagram that was thrown away, and why. */
+  readonly onDropped: (reason: string) => void;
 }
 
 const SOL_SOCKET = 1;
@@ -176,7 +163,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
   ): Promise<Exchange> {
     const nonce = this.#nextNonce();
     const destination = addressBytes(path.destination);
-    const kind: ProbeKind = 'udp';
     const { fd, sourcePort } = this.#openUdp(path, probe.dontFragment === true);
     const errors: PacketError[] = [];
     let rttSeconds: number | undefined;
@@ -200,12 +186,12 @@ export class LinuxNetwork implements Network, AsyncDisposable {
           this.receiver.receive(fd, (received) => {
             const decoded = decodeMessage(received.bytes, this.options.mac);
             if ('malformed' in decoded) {
-              this.options.listener.dropped(decoded.malformed);
+              this.options.onDropped(decoded.malformed);
               return;
             }
             const wanted = probe.type === 'probe' ? 'answer' : 'response';
             if (decoded.message.type !== wanted || decoded.message.nonce !== nonce) {
-              this.options.listener.dropped('unexpected');
+              this.options.onDropped('unexpected');
               return;
             }
             answer = decoded.message;
@@ -227,7 +213,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
             waiting.end();
           });
         }
-        this.options.listener.sent(kind);
         sentAt = this.libc.now();
         sendError =
           probe.dontFragment === true && path.family === 'ipv4'
@@ -241,11 +226,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
       this.reactor.remove(fd);
       this.#close(fd);
     }
-    this.options.listener.ended(kind, {
-      lost: answer === undefined,
-      stalled,
-      ...(rttSeconds === undefined ? {} : { rttSeconds }),
-    });
     return {
       sourcePort,
       nonce,
@@ -325,7 +305,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
     let ended = false;
     let stalled = false;
     try {
-      this.options.listener.sent('tcp');
       const refused = this.libc.connect(fd, socketAddress(path.destination, port));
       if (refused !== undefined && refused !== 'EINPROGRESS') {
         errno = refused;
@@ -353,7 +332,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
       this.#close(fd);
     }
     const result = resultOfConnect(ended, errno);
-    this.options.listener.ended('tcp', { lost: result === 'timed-out', stalled });
     return {
       sourcePort,
       errors,
@@ -389,7 +367,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
             });
           }
         });
-        this.options.listener.sent('ip');
         sendError = this.libc.send(
           fd,
           encodeIpProbe(
@@ -413,7 +390,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
       this.reactor.remove(fd);
       this.#close(fd);
     }
-    this.options.listener.ended('ip', { lost: false, stalled });
     return {
       sourcePort: 0,
       nonce,
@@ -624,7 +600,7 @@ export class LinuxNetwork implements Network, AsyncDisposable {
       }
       const decoded = decodeMessage(icmp.subarray(icmpHeaderBytes), this.options.mac);
       if ('malformed' in decoded) {
-        this.options.listener.dropped(decoded.malformed);
+        this.options.onDropped(decoded.malformed);
         return;
       }
       if (decoded.message.nonce !== pending.nonce) return;
@@ -726,17 +702,11 @@ export class LinuxNetwork implements Network, AsyncDisposable {
         waiting.end();
       },
     });
-    this.options.listener.sent('icmp');
     const sendError = this.#sendEcho(socket, path, request, how.dontFragment);
     if (sendError !== undefined) waiting.endWithin(ownErrorMs);
     const stalled = await waiting.over;
     socket.pending.delete(sequence);
     const lost = !replied && response === undefined;
-    this.options.listener.ended('icmp', {
-      lost,
-      stalled,
-      ...(rttSeconds === undefined ? {} : { rttSeconds }),
-    });
     return {
       replied,
       ...(response === undefined ? {} : { response }),

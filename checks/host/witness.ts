@@ -167,7 +167,7 @@ export class Witness implements AsyncDisposable {
 
   #onDatagram(family: Family, received: Received): void {
     const drop = (reason: string): void => {
-      this.#network.options.listener.dropped(reason);
+      this.#network.options.onDropped(reason);
     };
     if (received.truncated) {
       drop('too-long');
@@ -312,7 +312,7 @@ export class Witness implements AsyncDisposable {
       packet,
       socketAddress(formatAddress(destination), 0),
     );
-    if (failed !== undefined) this.#network.options.listener.dropped('answer-refused');
+    if (failed !== undefined) this.#network.options.onDropped('answer-refused');
   }
 
   /** A request inside an echo request; the kernel sends its own reply, ours is a second one. */
@@ -321,26 +321,26 @@ export class Witness implements AsyncDisposable {
     echo: { source: Uint8Array; destination: Uint8Array; identifier: number; sequence: number },
     data: Uint8Array,
   ): void {
-    const { listener, mac, session } = this.#network.options;
+    const { onDropped, mac, session } = this.#network.options;
     const decoded = decodeMessage(data, mac);
     if ('malformed' in decoded) {
-      listener.dropped(decoded.malformed);
+      onDropped(decoded.malformed);
       return;
     }
     const { message } = decoded;
     const source = formatAddress(echo.source);
     if (message.type !== 'request' || message.session === session) return;
     if (!this.#replays.accept(source, message.session, message.nonce)) {
-      listener.dropped('replayed');
+      onDropped('replayed');
       return;
     }
     if (!this.#buckets.take(source)) {
-      listener.dropped('rate-limited');
+      onDropped('rate-limited');
       return;
     }
     void this.#respond(message, source, family, (response) => {
       if (response.length > data.length) {
-        listener.dropped('response-too-long');
+        onDropped('response-too-long');
         return;
       }
       const reply = encodeEchoReply({ ...echo, family, data: response });
@@ -352,7 +352,7 @@ export class Witness implements AsyncDisposable {
         reply,
       );
     }).catch(() => {
-      listener.dropped('answer-failed');
+      onDropped('answer-failed');
     });
   }
 
@@ -362,7 +362,7 @@ export class Witness implements AsyncDisposable {
     if (payload === undefined) return false;
     const decoded = decodeMessage(payload.subarray(ipProbeHeaderBytes), this.#network.options.mac);
     if ('malformed' in decoded) {
-      this.#network.options.listener.dropped(decoded.malformed);
+      this.#network.options.onDropped(decoded.malformed);
       return false;
     }
     return decoded.message.type === 'probe';

@@ -337,15 +337,17 @@ END`);
 });
 
 describe('connection tracking', () => {
-  test('a flow of protocol 4 is known in both directions once it was tracked', async () => {
+  test('a flow of protocol 4 establishes the other direction, and its own only after a reply', async () => {
     const machine = createMachine();
     const flow = { protocol: 4, source: '10.1.1.1', destination: '10.1.1.2' };
     const reverse = { protocol: 4, source: '10.1.1.2', destination: '10.1.1.1' };
-    expect(await machine.conntrackKnows(flow)).toBe(false);
+    expect(await machine.conntrackEstablishes(flow)).toBe(false);
     shell('conntrack -I -s 10.1.1.1 -d 10.1.1.2 -p 4 -t 60 2>&1');
-    expect(await machine.conntrackKnows(flow)).toBe(true);
-    expect(await machine.conntrackKnows(reverse)).toBe(true);
-    expect(await machine.conntrackKnows({ ...flow, protocol: 50 })).toBe(false);
+    expect(await machine.conntrackEstablishes(flow)).toBe(false);
+    expect(await machine.conntrackEstablishes(reverse)).toBe(true);
+    expect(await machine.conntrackEstablishes({ ...flow, protocol: 50 })).toBe(false);
+    shell('conntrack -D -p 4 2>&1; conntrack -I -s 10.1.1.1 -d 10.1.1.2 -p 4 -t 60 -u SEEN_REPLY 2>&1');
+    expect(await machine.conntrackEstablishes(flow)).toBe(true);
   });
 });
 

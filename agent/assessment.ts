@@ -1,0 +1,214 @@
+/** @module One provider, judged on this node: rounds go in, findings and the status document come out. */
+import type { Catalogue } from '../rules/schema.ts';
+import type { Configuration } from './config.ts';
+import { type Change, createFindings, type FindingStore } from './findings.ts';
+import { describeFinding } from './messages.ts';
+import type { AgentPresence, Finding, PeerStatus, Readiness, StatusDocument } from './model.ts';
+import type { Node } from './node.ts';
+import type { Peer } from './peer-list.ts';
+import { type PlannedTest, planRound } from './plan.ts';
+import type { ChosenProvider } from './provider-selection.ts';
+import { readinessOf } from './readiness.ts';
+import { runRound } from './round.ts';
+import type { SharedContext } from './run-test.ts';
+import { summarise } from './summary.ts';
+import { packageVersion } from './version.ts';
+
+export interface AssessmentOptions {
+  readonly node: Node;
+  readonly nodeName: string;
+  readonly catalogue: Catalogue;
+  readonly chosen: ChosenProvider;
+  readonly values: Pick<Configuration, 'timeoutSeconds' | 'tryModules'>;
+  readonly intervalMs: number;
+  /** Failing rounds in a row that make a `fail` towards a peer. */
+  readonly confirmRounds: number;
+  readonly takesTurns: boolean;
+  /** Wraps the sockets, so that probes can be counted by the kind of requirement that sends them. */
+  readonly hostFor?: (test: PlannedTest) => SharedContext['host'];
+}
+
+export interface RoundHooks {
+  readonly onChanges?: (changes: readonly Change[]) => void;
+  readonly onProgress?: (done: number, of: number) => void;
+  readonly onAnswer?: (test: PlannedTest, finding: Parameters<FindingStore['observe']>[1]) => void;
+  readonly onCrash?: (test: PlannedTest, error: unknown) => void;
+}
+
+/** One provider's rounds and findings. */
+export interface Assessment {
+  readonly chosen: ChosenProvider;
+  round(peers: readonly Peer[], signal: AbortSignal, hooks?: RoundHooks): Promise<void>;
+  /** Turns old results into `stale`; for whoever reads between rounds. */
+  expire(): readonly Change[];
+  findings(): readonly Finding[];
+  peers(): readonly PeerStatus[];
+  readiness(): { readonly readiness: Readiness; readonly reasons: readonly string[] };
+}
+
+export function createAssessment(options: AssessmentOptions): Assessment {
+  const { node, nodeName, chosen } = options;
+  const store = createFindings({
+    ownName: nodeName,
+    intervalMs: options.intervalMs,
+    confirmRounds: options.confirmRounds,
+    describe: describeFinding,
+  });
+  const presence = new Map<string, AgentPresence>();
+  let known: readonly Peer[] = [];
+  let rounds = 0;
+
+  return {
+    chosen,
+    async round(peers, signal, hooks = {}) {
+      known = peers;
+      const ownFamilies = [...new Set(node.underlay.map(({ family }) => family))];
+      const planned = { requirements: chosen.requirements, peers, ownFamilies };
+      // Not `hooks.onChanges?.(…)`: without a hook the store would not be told either.
+      const report = (changes: readonly Change[]): void => hooks.onChanges?.(changes);
+      report(store.retain(planned));
+      for (const address of presence.keys()) if (!node.isPeer(address)) presence.delete(address);
+      const tests = planRound({
+        ...planned,
+        ownName: nodeName,
+        round: rounds++,
+        recheck: store.unconfirmedPeers(),
+      });
+      let done = 0;
+      await runRound({
+        tests,
+        node,
+        shared: sharedContext(options),
+        ...(options.hostFor === undefined ? {} : { hostFor: options.hostFor }),
+        takesTurns: options.takesTurns,
+        signal,
+        onAnswer: (test, answer, timing) => {
+          hooks.onProgress?.(++done, tests.length);
+          hooks.onAnswer?.(test, answer);
+          report(store.observe(test, answer, timing));
+        },
+        onInbound: (test, verdict) => {
+          report(store.observeInbound(test, verdict, Date.now()));
+        },
+        onPresence: (address, state) => {
+          presence.set(address, state);
+        },
+        onCrash: (test, error) => hooks.onCrash?.(test, error),
+      });
+      report(store.expire(Date.now()));
+    },
+    expire: () => store.expire(Date.now()),
+    findings: () => store.list(),
+    peers: () =>
+      known.flatMap(({ name, addresses }) =>
+        Object.values(addresses).map((address) => ({
+          name,
+          address,
+          agent: presence.get(address) ?? 'unknown',
+        })),
+      ),
+    readiness: () => readinessOf(store.list(), nodeName),
+  };
+}
+
+function sharedContext({ node, catalogue, chosen, values }: AssessmentOptions): SharedContext {
+  return {
+    host: node.host,
+    timeoutMs: values.timeoutSeconds * 1000,
+    facts: chosen.facts,
+    options: chosen.resolved.options,
+    tryModules: values.tryModules,
+    features: catalogue.features,
+    knownConfigurations: configurationsOf(catalogue),
+  };
+}
+
+/** Names of CNI configuration files, by provider: what is found of another provider is in the way. */
+export function configurationsOf(catalogue: Catalogue): ReadonlyMap<string, readonly string[]> {
+  const names = new Map<string, readonly string[]>();
+  for (const { provider, requirements } of catalogue.providers.values()) {
+    const own = requirements.flatMap(({ kind, params }) => {
+      const files = kind === 'cni-files' ? params['own'] : undefined;
+      return Array.isArray(files) ? files.filter((name) => typeof name === 'string') : [];
+    });
+    names.set(provider, own);
+  }
+  return names;
+}
+
+/** Every port number that the catalogue may ask for, whatever the options: none of them is ever a source port. */
+export function cataloguePorts(catalogue: Catalogue): ReadonlySet<number> {
+  const ports = new Set<number>();
+  const add = (value: unknown): void => {
+    if (typeof value === 'number' && value >= 1 && value <= 65535) ports.add(value);
+  };
+  for (const { options, requirements } of catalogue.providers.values()) {
+    for (const option of Object.values(options)) {
+      if (option.type !== 'port') continue;
+      // The port beside an option's (`plus: 1`, Weave's data port) as well.
+      for (const value of [
+        option.default,
+        ...Object.values(option.defaultByDistribution ?? {}),
+        ...(option.defaultWhen ?? []).map((one) => one.value),
+        ...(option.values ?? []),
+      ]) {
+        add(value);
+        if (typeof value === 'number') add(value + 1);
+      }
+    }
+    for (const { params } of requirements) add(params['port']);
+  }
+  return ports;
+}
+
+/** The status document of a node (contract, DESIGN section 6). */
+export function statusDocument(given: {
+  readonly node: Node;
+  readonly nodeName: string;
+  readonly assessment: Assessment | undefined;
+  readonly readiness: Readiness;
+  readonly reasons: readonly string[];
+  readonly since: string;
+  readonly startedAt: string;
+  readonly durationSeconds: number;
+}): StatusDocument {
+  const { node, assessment } = given;
+  const findings = [...(assessment?.findings() ?? [])].sort(byRequirement);
+  return {
+    schema: 'cni-preflight/status/v1',
+    agent: { version: packageVersion() },
+    node: {
+      name: given.nodeName,
+      addresses: node.underlay.map(({ address }) => address),
+      kernel: node.os.kernel,
+      os: node.os.os,
+      architecture: node.os.architecture,
+    },
+    provider:
+      assessment === undefined
+        ? null
+        : {
+            name: assessment.chosen.name,
+            options: assessment.chosen.resolved.options,
+            source: assessment.chosen.source,
+          },
+    readiness: given.readiness,
+    reasons: given.reasons,
+    since: given.since,
+    summary: summarise(findings),
+    peers: assessment?.peers() ?? [],
+    findings,
+    startedAt: given.startedAt,
+    durationSeconds: given.durationSeconds,
+  };
+}
+
+/** A stable order: by requirement, then peer, family and direction. */
+export function byRequirement(one: Finding, other: Finding): number {
+  return placeOf(one).localeCompare(placeOf(other));
+}
+
+function placeOf({ requirement, level, target }: Finding): string {
+  if (target.scope === 'node') return `${requirement} ${level}`;
+  return `${requirement} ${level} ${target.name} ${target.family} ${target.direction}`;
+}

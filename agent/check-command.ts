@@ -1,0 +1,215 @@
+/** @module `cni-preflight check`: every requirement once, and a witness for the others while it runs. */
+import { pause } from '../checks/time.ts';
+import { loadCatalogue } from '../rules/load.ts';
+import { SelectionError } from '../rules/resolve.ts';
+import type { Catalogue } from '../rules/schema.ts';
+import {
+  type Assessment,
+  byRequirement,
+  cataloguePorts,
+  configurationsOf,
+  createAssessment,
+  statusDocument,
+} from './assessment.ts';
+import type { CheckRun } from './commands.ts';
+import type { LoadedConfiguration } from './config.ts';
+import type { ProviderVerdict, Readiness, StatusDocument } from './model.ts';
+import { type Node, openNode } from './node.ts';
+import {
+  type ChosenProvider,
+  chooseDetected,
+  chooseProvider,
+  detectHere,
+  namesOf,
+  nothingDetected,
+} from './provider-selection.ts';
+import { summarise } from './summary.ts';
+import { runWish } from './wishes.ts';
+
+/** How long an answer to a peer's wish is kept: a check lives for seconds. */
+const keepMs = 15_000;
+/** How often `--wait` looks whether the peers have appeared. */
+const lookAgainMs = 500;
+/** Quiet for so many probe timeouts: the peers have what they wanted. */
+const quietTimeouts = 4;
+
+/** Checks this node and the way to its peers once. */
+export async function runCheck(
+  loaded: LoadedConfiguration,
+  { progress, signal }: CheckRun,
+): Promise<StatusDocument> {
+  const { values } = loaded;
+  const startedAt = new Date();
+  const started = performance.now();
+  const catalogue = await loadCatalogue(
+    values.rules === undefined ? {} : { directories: [values.rules] },
+  );
+  const timeoutMs = values.timeoutSeconds * 1000;
+  let lastAsked = performance.now();
+  let chosen: readonly ChosenProvider[] = [];
+  await using node: Node = await openNode({
+    name: values.nodeName,
+    key: loaded.key,
+    timeoutMs,
+    cataloguePorts: cataloguePorts(catalogue),
+    keepMs,
+    onDropped: () => {},
+    onAsked: () => {
+      lastAsked = performance.now();
+    },
+    probe: async (wish, asker) =>
+      await runWish(wish, asker, {
+        node,
+        shared: {
+          host: node.host,
+          timeoutMs,
+          facts: chosen[0]?.facts ?? nothingKnown,
+          options: chosen[0]?.resolved.options ?? {},
+          tryModules: false,
+          features: catalogue.features,
+          knownConfigurations: configurationsOf(catalogue),
+        },
+        takesTurns: false,
+        signal,
+        onCrash: () => {},
+      }),
+  });
+  await node.setPeers(values.peers);
+  chosen = await choose(catalogue, loaded, node);
+  const [first] = chosen;
+  if (first !== undefined) await node.setFacts(first.facts, first.overlayDevices);
+
+  if (values.waitSeconds > 0 && values.peers.length > 0)
+    await waitForPeers(node, loaded, progress, signal);
+  const assessments: Assessment[] = [];
+  for (const provider of chosen) {
+    const assessment = createAssessment({
+      node,
+      nodeName: values.nodeName,
+      catalogue,
+      chosen: provider,
+      values,
+      intervalMs: Number.MAX_SAFE_INTEGER,
+      confirmRounds: 1,
+      takesTurns: false,
+    });
+    assessments.push(assessment);
+    const doing = chosen.length > 1 ? `checking for ${provider.name}` : 'checking';
+    await assessment.round(values.peers, signal, {
+      onProgress: (done, of) => {
+        progress({ doing, done, of });
+      },
+    });
+  }
+  // Others who began later may still need this witness.
+  const until = started + values.waitSeconds * 1000;
+  while (!signal.aborted && performance.now() < until) {
+    if (performance.now() - lastAsked > timeoutMs * quietTimeouts) break;
+    progress({ doing: 'answering the probes of the peers' });
+    await pause(lookAgainMs / 2, signal);
+  }
+  const durationSeconds = Math.round(performance.now() - started) / 1000;
+  return documentOf(node, loaded, assessments, startedAt, durationSeconds);
+}
+
+const nothingKnown = { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 } as const;
+
+async function choose(
+  catalogue: Catalogue,
+  loaded: LoadedConfiguration,
+  node: Node,
+): Promise<readonly ChosenProvider[]> {
+  const { values } = loaded;
+  const detected = await detectHere(catalogue, node.host);
+  const links = await node.host.links();
+  const one = (name: string): ChosenProvider =>
+    chooseProvider(catalogue, name, loaded, detected, links);
+  if (values.provider === 'all') {
+    if (Object.keys(values.set).length > 0)
+      throw new SelectionError(
+        '--set is for one provider: name it with --provider NAME instead of --provider all',
+      );
+    return namesOf(catalogue, values).map(one);
+  }
+  if (values.provider !== 'auto') return [one(values.provider)];
+  const name = chooseDetected(detected);
+  if (name === undefined) throw nothingDetected(catalogue);
+  return [one(name)];
+}
+
+/** Waits until every peer has an agent, or `--wait` is over. */
+async function waitForPeers(
+  node: Node,
+  { values }: LoadedConfiguration,
+  progress: CheckRun['progress'],
+  signal: AbortSignal,
+): Promise<void> {
+  const until = performance.now() + values.waitSeconds * 1000;
+  const missing = new Set(
+    values.peers.flatMap(({ addresses }) =>
+      (['ipv4', 'ipv6'] as const).flatMap((family) => {
+        const address = addresses[family];
+        return address === undefined ? [] : [`${family} ${address}`];
+      }),
+    ),
+  );
+  const all = missing.size;
+  while (missing.size > 0 && performance.now() < until && !signal.aborted) {
+    progress({ doing: 'waiting for the peers to appear', done: all - missing.size, of: all });
+    await Promise.all(
+      [...missing].map(async (key) => {
+        const [family, address] = key.split(' ');
+        if (address === undefined || (family !== 'ipv4' && family !== 'ipv6')) return;
+        if ((await node.channel(address, family).facts(signal)) !== undefined) missing.delete(key);
+      }),
+    );
+    if (missing.size > 0) await pause(lookAgainMs, signal);
+  }
+}
+
+function documentOf(
+  node: Node,
+  { values }: LoadedConfiguration,
+  assessments: readonly Assessment[],
+  startedAt: Date,
+  durationSeconds: number,
+): StatusDocument {
+  const [only] = assessments;
+  const judged = assessments.map((assessment) => ({
+    assessment,
+    ...assessment.readiness(),
+  }));
+  const all = values.provider === 'all';
+  const best = bestOf(judged.map(({ readiness }) => readiness));
+  const document = statusDocument({
+    node,
+    nodeName: values.nodeName,
+    assessment: only,
+    readiness: all ? best : (judged[0]?.readiness ?? 'unknown'),
+    reasons: all ? [] : (judged[0]?.reasons ?? []),
+    since: startedAt.toISOString(),
+    startedAt: startedAt.toISOString(),
+    durationSeconds,
+  });
+  if (!all) return document;
+  const findings = assessments.flatMap((assessment) => assessment.findings());
+  return {
+    ...document,
+    provider: null,
+    providers: judged.map(
+      ({ assessment, readiness }): ProviderVerdict => ({
+        name: assessment.chosen.name,
+        options: assessment.chosen.resolved.options,
+        readiness,
+        summary: summarise(assessment.findings()),
+      }),
+    ),
+    summary: summarise(findings),
+    findings: [...findings].sort(byRequirement),
+  };
+}
+
+function bestOf(words: readonly Readiness[]): Readiness {
+  if (words.includes('ready')) return 'ready';
+  return words.includes('unknown') ? 'unknown' : 'not-ready';
+}

@@ -1,0 +1,207 @@
+/** @module This node as the rest of the agent sees it: its machine, its sockets, its witness, and the way to its peers. */
+import { createHmac, randomBytes } from 'node:crypto';
+import type { Answer, Family, OverlayFacts } from '../checks/check.ts';
+import type { Host, InterfaceAddress, OsFacts } from '../checks/host/host.ts';
+import { HostError } from '../checks/host/host.ts';
+import { createMachine } from '../checks/host/machine.ts';
+import { LinuxNetwork } from '../checks/host/network-linux.ts';
+import {
+  createSourcePorts,
+  parsePortRange,
+  parseReservedPorts,
+} from '../checks/host/source-ports.ts';
+import { Witness } from '../checks/host/witness.ts';
+import type { Mac } from '../checks/packet/message.ts';
+import { macBytes } from '../checks/packet/message.ts';
+import type { PeerChannel, PeerFacts, ProbeWish } from '../checks/peer-channel.ts';
+import { createPeerChannel, datagramCarriers } from '../checks/peer-client.ts';
+import { createPeerService, type PeerService } from '../checks/peer-service.ts';
+import type { Peer } from './peer-list.ts';
+import { packageVersion } from './version.ts';
+
+export interface NodeOptions {
+  readonly name: string;
+  readonly key: Uint8Array | undefined;
+  readonly timeoutMs: number;
+  /** Ports of every provider in the catalogue: never a source port of ours. */
+  readonly cataloguePorts: ReadonlySet<number>;
+  /** How long an answer about a peer may be handed to that peer. */
+  readonly keepMs: number;
+  readonly onDropped: (reason: string) => void;
+  /** Told whenever a peer asks something. */
+  readonly onAsked?: () => void;
+  /** Tests one wish of a peer towards that peer. */
+  readonly probe: (
+    wish: ProbeWish,
+    asker: { readonly address: string; readonly family: Family },
+  ) => Promise<Answer>;
+}
+
+/** What a node knows and does for its agent; closed by disposing of it. */
+export interface Node extends AsyncDisposable {
+  readonly host: Host;
+  readonly os: OsFacts;
+  readonly service: PeerService;
+  /** Families that have a witness; empty without CAP_NET_RAW. */
+  readonly witnesses: readonly Family[];
+  /** Sets whom this node talks to, and what it runs. */
+  setPeers(peers: readonly Peer[]): Promise<void>;
+  setFacts(facts: OverlayFacts, overlayDevices: readonly string[]): Promise<void>;
+  /** Addresses of this node on the underlay, those that talk to the peers first. */
+  readonly underlay: readonly InterfaceAddress[];
+  channel(address: string, family: Family): PeerChannel;
+  isPeer(address: string): boolean;
+  mac: Mac | undefined;
+}
+
+/** Opens sockets and witness. Without CAP_NET_RAW it opens what an ordinary user may have. */
+export async function openNode(options: NodeOptions): Promise<Node> {
+  const machine = createMachine();
+  const mac = options.key === undefined ? undefined : keyedMac(options.key);
+  const session = randomBytes(8).readBigUInt64BE();
+  const range = parsePortRange(await readable(machine, '/proc/sys/net/ipv4/ip_local_port_range'));
+  const reserved = parseReservedPorts(
+    await readable(machine, '/proc/sys/net/ipv4/ip_local_reserved_ports'),
+  );
+  const network = new LinuxNetwork({
+    session,
+    ...(mac === undefined ? {} : { mac }),
+    sourcePorts: createSourcePorts(range, new Set([...options.cataloguePorts, ...reserved])),
+    onDropped: options.onDropped,
+  });
+  const host: Host = { ...machine, network };
+  network.openEcho();
+
+  let peerAddresses: ReadonlySet<string> = new Set();
+  let facts: OverlayFacts = { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 };
+  let overlay: Readonly<Record<string, string>> = {};
+  let underlay = await underlayAddresses(host, []);
+  const channels = new Map<string, PeerChannel>();
+  const carriers = datagramCarriers(network);
+
+  const witness = new Witness(network, {
+    onRequest: async (request) => {
+      options.onAsked?.();
+      return await service.answer(request);
+    },
+    tproxyPossible: async (port) => await host.tproxyPossible('udp', port),
+  });
+  const service = createPeerService({
+    witness,
+    signed: mac !== undefined,
+    isPeer: (address) => peerAddresses.has(address),
+    established: async (flow) => await host.conntrackEstablishes(flow),
+    ownAddress: (family) => underlay.find((one) => one.family === family)?.address,
+    facts: (family): PeerFacts => ({
+      ...facts,
+      session: session.toString(16).padStart(16, '0'),
+      node: options.name.slice(0, 128),
+      version: packageVersion().slice(0, 32),
+      witness: witness.has(family),
+      overlay,
+    }),
+    probe: options.probe,
+    keepMs: options.keepMs,
+  });
+  let witnesses: readonly Family[] = [];
+  try {
+    witnesses = witness.open();
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+  }
+
+  return {
+    host,
+    os: await host.osFacts(),
+    service,
+    witnesses,
+    mac,
+    get underlay() {
+      return underlay;
+    },
+    isPeer: (address) => peerAddresses.has(address),
+    async setPeers(peers) {
+      const addresses = peers.flatMap((peer) => Object.values(peer.addresses));
+      peerAddresses = new Set(addresses);
+      for (const key of channels.keys()) if (!peerAddresses.has(key)) channels.delete(key);
+      underlay = await underlayAddresses(host, addresses);
+    },
+    async setFacts(next, overlayDevices) {
+      facts = next;
+      overlay = Object.fromEntries(
+        (await host.addresses())
+          .filter((one) => overlayDevices.includes(one.interface) && one.scope === 'global')
+          .slice(0, 8)
+          .map((one) => [`${one.interface}/${one.family}`, one.address]),
+      );
+    },
+    channel(address, family) {
+      const known = channels.get(address);
+      if (known !== undefined) return known;
+      const channel = createPeerChannel({
+        path: { family, destination: address },
+        carriers,
+        timeoutMs: options.timeoutMs,
+        confirmMs: options.timeoutMs * 8 + 2000,
+      });
+      channels.set(address, channel);
+      return channel;
+    },
+    async [Symbol.asyncDispose]() {
+      await witness[Symbol.asyncDispose]();
+      await network[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** HMAC-SHA-256, the first 16 bytes (RFC 2104 section 5). */
+export function keyedMac(key: Uint8Array): Mac {
+  return (bytes) => createHmac('sha256', key).update(bytes).digest().subarray(0, macBytes);
+}
+
+/** At most so many routes are asked for: a node has few ways out. */
+const askedRoutes = 32;
+
+/**
+ * Addresses that talk to the nodes' network: the sources of the routes to the peers; without peers, those of the
+ * interfaces that have a default route; without one, every global address.
+ */
+export async function underlayAddresses(
+  host: Pick<Host, 'addresses' | 'route' | 'links'>,
+  peers: readonly string[],
+): Promise<readonly InterfaceAddress[]> {
+  const loopback = new Set(
+    (await host.links()).filter((link) => link.loopback).map(({ name }) => name),
+  );
+  const all = (await host.addresses()).filter(
+    ({ scope, interface: name }) => scope === 'global' && !loopback.has(name),
+  );
+  // Documentation addresses (RFC 5737, RFC 3849): their route is the default route, and nothing is sent there.
+  const ways = peers.length > 0 ? peers.slice(0, askedRoutes) : ['192.0.2.1', '2001:db8::1'];
+  const interfaces = new Set<string>();
+  const sources = new Set<string>();
+  for (const way of ways) {
+    const route = await host.route(way);
+    if (route === undefined || route.type !== 'unicast') continue;
+    interfaces.add(route.interface);
+    if (route.source !== undefined) sources.add(route.source);
+  }
+  const chosen = all.filter(
+    ({ address, interface: name }) => sources.has(address) || interfaces.has(name),
+  );
+  const first = chosen.filter(({ address }) => sources.has(address));
+  const rest = chosen.filter(({ address }) => !sources.has(address));
+  return chosen.length > 0 ? [...first, ...rest] : all;
+}
+
+async function readable(
+  machine: Pick<Host, 'readText'>,
+  path: string,
+): Promise<string | undefined> {
+  try {
+    return await machine.readText(path);
+  } catch (error) {
+    if (error instanceof HostError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,38 @@
+/** @module Every check. Leave one out and the compiler says which. */
+import type { Kind } from '../rules/schema.ts';
+import type { Check } from './check.ts';
+import { cniFiles } from './cni-files.ts';
+import { datastore } from './datastore.ts';
+import { deviceConflict } from './device-conflict.ts';
+import { icmpEcho } from './icmp-echo.ts';
+import { ipProtocol } from './ip-protocol.ts';
+import { kernelFeature } from './kernel-feature.ts';
+import { kernelVersion } from './kernel-version.ts';
+import { latency } from './latency.ts';
+import { overlayPath } from './overlay-path.ts';
+import { pathMtu } from './path-mtu.ts';
+import { peerAgreement } from './peer-agreement.ts';
+import { portOwner } from './port-owner.ts';
+import { sysctl } from './sysctl.ts';
+import { tcpPort } from './tcp-port.ts';
+import { udpPort } from './udp-port.ts';
+import { vxlanPath } from './vxlan-path.ts';
+
+export const checks: { readonly [K in Kind]: Check<K> } = {
+  'cni-files': cniFiles,
+  datastore,
+  'device-conflict': deviceConflict,
+  'icmp-echo': icmpEcho,
+  'ip-protocol': ipProtocol,
+  'kernel-feature': kernelFeature,
+  'kernel-version': kernelVersion,
+  latency,
+  'overlay-path': overlayPath,
+  'path-mtu': pathMtu,
+  'peer-agreement': peerAgreement,
+  'port-owner': portOwner,
+  sysctl,
+  'tcp-port': tcpPort,
+  'udp-port': udpPort,
+  'vxlan-path': vxlanPath,
+};

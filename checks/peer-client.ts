@@ -1,0 +1,163 @@
+/** @module Asks a peer's agent, by whatever still passes: UDP to our own port, ICMP echo, HTTP. */
+import type { Family } from './check.ts';
+import { HostError } from './host/host.ts';
+import type { Path } from './host/network.ts';
+import { type LinuxNetwork } from './host/network-linux.ts';
+import { requestPayloadBytes } from './packet/probe.ts';
+import type { PeerChannel, PeerVerdict, ProbeWish } from './peer-channel.ts';
+import {
+  arrived,
+  type Request,
+  readFacts,
+  readHeard,
+  readSighting,
+  readVerdicts,
+  readWatchOpened,
+  writeBody,
+} from './peer-protocol.ts';
+import { pause } from './time.ts';
+
+/** Port of the agent, UDP and TCP. Nobody binds it on UDP: the raw witness sees what is sent there. */
+export const agentPort = 10472;
+
+/** Carries a request and brings back the body of the response, or undefined when none came. */
+export type Carrier = (
+  path: Path,
+  request: Request,
+  timeoutMs: number,
+  signal: AbortSignal,
+) => Promise<Uint8Array | undefined>;
+
+/** The two carriers that need no connection: a UDP datagram, and an ICMP echo. */
+export function datagramCarriers(network: LinuxNetwork): readonly Carrier[] {
+  return [
+    async (path, request, timeoutMs, signal) => {
+      const { response } = await network.exchange(
+        path,
+        {
+          type: 'request',
+          port: agentPort,
+          payload: 'zero',
+          body: writeBody(request),
+          totalBytes: requestPayloadBytes + (path.family === 'ipv4' ? 28 : 48),
+        },
+        timeoutMs,
+        signal,
+      );
+      return response;
+    },
+    async (path, request, timeoutMs, signal) => {
+      try {
+        const { response } = await network.requestOverEcho(
+          path,
+          writeBody(request),
+          requestPayloadBytes,
+          timeoutMs,
+          signal,
+        );
+        return response;
+      } catch (error) {
+        if (error instanceof HostError) return undefined;
+        throw error;
+      }
+    },
+  ];
+}
+
+/** Wishes in one request, so that request and response stay small. */
+const wishesAtOnce = 3;
+const pollMs = 250;
+
+/** The way to one address of a peer. It remembers which carrier answered last and tries that one first. */
+export function createPeerChannel(options: {
+  readonly path: Path;
+  readonly carriers: readonly Carrier[];
+  readonly timeoutMs: number;
+  /** How long the peer may take to probe us. */
+  readonly confirmMs: number;
+}): PeerChannel {
+  const { path, carriers, timeoutMs } = options;
+  let preferred: Carrier | undefined;
+
+  async function ask(request: Request, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    for (let attempt = 0; attempt < 2 && preferred !== undefined; attempt++) {
+      const body = await preferred(path, request, timeoutMs, signal);
+      if (body !== undefined || signal.aborted) return body;
+    }
+    const others = carriers.filter((carrier) => carrier !== preferred);
+    preferred = undefined;
+    // Some carriers may be slow to fail; the first response wins.
+    return await new Promise((resolve, reject) => {
+      let open = others.length;
+      if (open === 0) resolve(undefined);
+      for (const carrier of others) {
+        carrier(path, request, timeoutMs, signal).then((body) => {
+          open--;
+          if (body !== undefined) {
+            preferred ??= carrier;
+            resolve(body);
+          } else if (open === 0) resolve(undefined);
+        }, reject);
+      }
+    });
+  }
+
+  async function read<T>(
+    request: Request,
+    reader: (bytes: Uint8Array) => T | undefined,
+    signal: AbortSignal,
+  ): Promise<T | undefined> {
+    const body = await ask(request, signal);
+    return body === undefined ? undefined : reader(body);
+  }
+
+  async function confirmSome(
+    wishes: readonly ProbeWish[],
+    signal: AbortSignal,
+  ): Promise<readonly PeerVerdict[] | undefined> {
+    const request = { op: 'confirm', requirements: [...wishes] } as Request;
+    const until = performance.now() + options.confirmMs;
+    const verdicts = new Map<string, PeerVerdict>();
+    for (;;) {
+      const read_ = await read(request, readVerdicts, signal);
+      if (read_ === undefined) return verdicts.size === 0 ? undefined : [...verdicts.values()];
+      for (const { id, answer, ageSeconds } of read_.verdicts) {
+        const whole = arrived(answer);
+        if (whole !== undefined) verdicts.set(id, { requirement: id, answer: whole, ageSeconds });
+      }
+      if (!read_.pending || performance.now() > until || signal.aborted)
+        return [...verdicts.values()];
+      await pause(pollMs, signal);
+    }
+  }
+
+  return {
+    address: path.destination,
+    family: path.family,
+    facts: async (signal) => await read({ op: 'facts' }, readFacts, signal),
+    heard: async (nonces, signal) => {
+      const answer = await read(
+        { op: 'heard', nonces: nonces.map((nonce) => nonce.toString(16).padStart(16, '0')) },
+        readHeard,
+        signal,
+      );
+      return answer?.heard.length === nonces.length ? answer : undefined;
+    },
+    watch: async (watch, signal) => await read({ op: 'watch', ...watch }, readWatchOpened, signal),
+    sighting: async (id, signal) => await read({ op: 'sighting', id }, readSighting, signal),
+    confirm: async (wishes, signal) => {
+      const verdicts: PeerVerdict[] = [];
+      for (let at = 0; at < wishes.length; at += wishesAtOnce) {
+        const some = await confirmSome(wishes.slice(at, at + wishesAtOnce), signal);
+        if (some === undefined) return at === 0 ? undefined : verdicts;
+        verdicts.push(...some);
+      }
+      return verdicts;
+    },
+  };
+}
+
+/** A path to an address of either family. */
+export function pathTo(destination: string, family: Family, source?: string): Path {
+  return source === undefined ? { family, destination } : { family, destination, source };
+}

@@ -1,0 +1,191 @@
+/** @module The bodies of requests and responses between agents (docs/wire-format.md); hostile until validated. */
+import { type Static, type TSchema, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { type Answer, reasons } from './check.ts';
+
+const strict = { additionalProperties: false } as const;
+const shortText = Type.String({ maxLength: 128 });
+const Evidence = Type.Record(
+  Type.String({ maxLength: 40 }),
+  Type.Union([Type.String({ maxLength: 200 }), Type.Number(), Type.Boolean()]),
+  { maxProperties: 16 },
+);
+
+/** Kinds that a peer may be asked to test towards the asker: those that send a few packets and no more. */
+export const wishableKinds = [
+  'icmp-echo',
+  'udp-port',
+  'tcp-port',
+  'ip-protocol',
+  'path-mtu',
+  'vxlan-path',
+] as const;
+export type WishableKind = (typeof wishableKinds)[number];
+
+const Wish = Type.Object(
+  {
+    id: shortText,
+    kind: Type.Enum(wishableKinds),
+    mustReach: Type.Boolean(),
+    params: Type.Record(Type.String({ maxLength: 40 }), Type.Union([Type.Number(), shortText]), {
+      maxProperties: 6,
+    }),
+  },
+  strict,
+);
+
+const Port = Type.Integer({ minimum: 1, maximum: 65535 });
+
+/** Every request; `op` says which. */
+export const Request = Type.Union([
+  Type.Object({ op: Type.Literal('facts') }, strict),
+  Type.Object(
+    {
+      op: Type.Literal('heard'),
+      nonces: Type.Array(Type.String({ pattern: '^[0-9a-f]{16}$' }), { minItems: 1, maxItems: 32 }),
+    },
+    strict,
+  ),
+  Type.Object({ op: Type.Literal('watch'), protocol: Type.Literal('tcp'), port: Port }, strict),
+  Type.Object(
+    { op: Type.Literal('watch'), protocol: Type.Union([Type.Literal(4), Type.Literal(50)]) },
+    strict,
+  ),
+  Type.Object({ op: Type.Literal('sighting'), id: shortText }, strict),
+  Type.Object(
+    {
+      op: Type.Literal('confirm'),
+      requirements: Type.Array(Wish, { minItems: 1, maxItems: 8 }),
+    },
+    strict,
+  ),
+]);
+export type Request = Static<typeof Request>;
+
+const AnswerShape = Type.Object(
+  {
+    outcome: Type.Union([
+      Type.Literal('pass'),
+      Type.Literal('fail'),
+      Type.Literal('skip'),
+      Type.Literal('unknown'),
+    ]),
+    reason: Type.Optional(Type.Enum(reasons)),
+    evidence: Type.Optional(Evidence),
+    culprit: Type.Optional(
+      Type.Object(
+        {
+          where: Type.Union([
+            Type.Literal('sender-egress'),
+            Type.Literal('path'),
+            Type.Literal('receiver-ingress'),
+            Type.Literal('receiver-listener'),
+            Type.Literal('receiver-forward'),
+            Type.Literal('mtu'),
+            Type.Literal('node'),
+            Type.Literal('peer-agent'),
+          ]),
+          node: Type.Union([Type.Literal('this'), Type.Literal('peer'), Type.Literal('path')]),
+        },
+        strict,
+      ),
+    ),
+  },
+  strict,
+);
+
+const Facts = Type.Object(
+  {
+    session: Type.String({ pattern: '^[0-9a-f]{16}$' }),
+    node: shortText,
+    version: Type.String({ maxLength: 32 }),
+    witness: Type.Boolean(),
+    provider: Type.String({ maxLength: 64 }),
+    encapsulation: Type.String({ maxLength: 64 }),
+    vni: Type.Number(),
+    port: Type.Number(),
+    mtu: Type.Number(),
+    overlay: Type.Record(Type.String({ maxLength: 32 }), Type.String({ maxLength: 45 }), {
+      maxProperties: 8,
+    }),
+  },
+  strict,
+);
+const Heard = Type.Object(
+  { witness: Type.Boolean(), heard: Type.Array(Type.Boolean(), { maxItems: 32 }) },
+  strict,
+);
+const WatchOpened = Type.Object({ id: shortText }, strict);
+const SightingShape = Type.Object(
+  { seen: Type.Integer({ minimum: 0 }), established: Type.Optional(Type.Boolean()) },
+  strict,
+);
+const Verdicts = Type.Object(
+  {
+    verdicts: Type.Array(
+      Type.Object({ id: shortText, ageSeconds: Type.Number(), answer: AnswerShape }, strict),
+      { maxItems: 8 },
+    ),
+    pending: Type.Boolean(),
+  },
+  strict,
+);
+
+/** Turns bytes into a value of one shape, or undefined when they are anything else. */
+function reader<S extends TSchema>(schema: S): (bytes: Uint8Array) => Static<S> | undefined {
+  let validate: ReturnType<typeof Compile<S>> | undefined;
+  return (bytes) => {
+    let value: unknown;
+    try {
+      value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    } catch {
+      return undefined;
+    }
+    validate ??= Compile(schema);
+    return validate.Check(value) ? (value as Static<S>) : undefined;
+  };
+}
+
+export const readRequest = reader(Request);
+export const readFacts = reader(Facts);
+export const readHeard = reader(Heard);
+export const readWatchOpened = reader(WatchOpened);
+export const readSighting = reader(SightingShape);
+export const readVerdicts = reader(Verdicts);
+
+/** Any body as bytes. */
+export function writeBody(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}
+
+/** An answer as it travels: the shape that `Verdicts` describes. Long evidence is cut, not refused. */
+export function travelling(answer: Answer): Static<typeof AnswerShape> {
+  const evidence = Object.fromEntries(
+    Object.entries(answer.evidence ?? {})
+      .slice(0, 10)
+      .map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, 64) : value]),
+  );
+  return {
+    outcome: answer.outcome,
+    evidence,
+    ...(answer.outcome === 'pass' ? {} : { reason: answer.reason }),
+    ...(answer.outcome === 'fail' && answer.culprit !== undefined
+      ? { culprit: answer.culprit }
+      : {}),
+  };
+}
+
+/** What a travelled answer says; undefined where an outcome lacks its reason. */
+export function arrived(shape: Static<typeof AnswerShape>): Answer | undefined {
+  const evidence = shape.evidence ?? {};
+  if (shape.outcome === 'pass') return { outcome: 'pass', evidence };
+  if (shape.reason === undefined) return undefined;
+  if (shape.outcome === 'fail' && shape.culprit !== undefined)
+    return { outcome: 'fail', reason: shape.reason, evidence, culprit: shape.culprit };
+  return { outcome: shape.outcome, reason: shape.reason, evidence };
+}
+
+/** Whether a peer may be asked to test this kind. */
+export function isWishable(kind: string): kind is WishableKind {
+  return wishableKinds.some((wishable) => wishable === kind);
+}

@@ -1,0 +1,166 @@
+/** @module Answers what peers ask; always and only about packets from the asker's own address. */
+import type { Answer, Family } from './check.ts';
+import { HostError } from './host/host.ts';
+import type { PeerRequest, Witness } from './host/witness.ts';
+import type { PeerFacts } from './peer-channel.ts';
+import { type Request, readRequest, travelling, writeBody } from './peer-protocol.ts';
+
+type Wish = Extract<Request, { op: 'confirm' }>['requirements'][number];
+
+export interface PeerServiceOptions {
+  readonly witness: Witness;
+  readonly facts: (family: Family) => PeerFacts;
+  /** Whether this address may ask for more than what was heard of its own probes. */
+  readonly isPeer: (address: string) => boolean;
+  /** Whether requests are signed: then whoever holds the key may ask. */
+  readonly signed: boolean;
+  /** Whether a packet from the asker would pass a stateful firewall as ESTABLISHED; undefined when it could not look. */
+  readonly established: (flow: {
+    readonly protocol: number;
+    readonly source: string;
+    readonly destination: string;
+  }) => Promise<boolean | undefined>;
+  /** The own address that talks to this peer. */
+  readonly ownAddress: (family: Family) => string | undefined;
+  /** Tests one wish towards the asker. */
+  readonly probe: (wish: Wish, asker: { address: string; family: Family }) => Promise<Answer>;
+  /** How old an answer may be and still be given, in milliseconds. */
+  readonly keepMs: number;
+}
+
+interface Kept {
+  answer: Answer | undefined;
+  at: number;
+}
+
+const maximumKept = 16_384;
+const maximumRunning = 64;
+/** A response travels in the padded request that asked for it. */
+const maximumBodyBytes = 1000;
+
+/** Answers requests, whatever carried them. */
+export interface PeerService {
+  /** The body of the response, or undefined to stay silent. */
+  answer(request: PeerRequest): Promise<Uint8Array | undefined>;
+  /** Keeps an answer of the own rounds, so that the peer's question costs no packet. */
+  remember(address: string, wish: { id: string; params: unknown }, answer: Answer): void;
+}
+
+export function createPeerService(options: PeerServiceOptions): PeerService {
+  const kept = new Map<string, Kept>();
+  let running = 0;
+
+  function keep(key: string, entry: Kept): void {
+    kept.delete(key);
+    kept.set(key, entry);
+    if (kept.size > maximumKept) {
+      const oldest = kept.keys().next();
+      if (oldest.done !== true) kept.delete(oldest.value);
+    }
+  }
+
+  function start(key: string, wish: Wish, asker: { address: string; family: Family }): void {
+    if (running >= maximumRunning) return;
+    const entry: Kept = { answer: undefined, at: performance.now() };
+    keep(key, entry);
+    running++;
+    options
+      .probe(wish, asker)
+      .then(
+        (answer) => {
+          entry.answer = answer;
+          entry.at = performance.now();
+        },
+        () => {
+          kept.delete(key);
+        },
+      )
+      .finally(() => {
+        running--;
+      });
+  }
+
+  function confirm(
+    wishes: readonly Wish[],
+    asker: { address: string; family: Family },
+  ): Uint8Array {
+    const verdicts: { id: string; ageSeconds: number; answer: ReturnType<typeof travelling> }[] =
+      [];
+    let pending = false;
+    for (const wish of wishes) {
+      const key = keyOf(asker.address, wish);
+      let entry = kept.get(key);
+      if (entry !== undefined && performance.now() - entry.at > options.keepMs) entry = undefined;
+      if (entry === undefined) start(key, wish, asker);
+      if (entry?.answer === undefined) pending = true;
+      else
+        verdicts.push({
+          id: wish.id,
+          ageSeconds: Math.round((performance.now() - entry.at) / 100) / 10,
+          answer: travelling(entry.answer),
+        });
+    }
+    let body = writeBody({ verdicts, pending });
+    // What does not fit goes without its evidence: the outcome matters more.
+    for (let at = verdicts.length - 1; at >= 0 && body.length > maximumBodyBytes; at--) {
+      const verdict = verdicts[at];
+      if (verdict !== undefined) verdict.answer = { ...verdict.answer, evidence: {} };
+      body = writeBody({ verdicts, pending });
+    }
+    return body;
+  }
+
+  return {
+    remember(address, wish, answer) {
+      keep(keyOf(address, wish), { answer, at: performance.now() });
+    },
+    async answer({ address, family, body }) {
+      const request = readRequest(body);
+      if (request === undefined) return undefined;
+      switch (request.op) {
+        case 'facts':
+          return writeBody(options.facts(family));
+        case 'heard':
+          return writeBody({
+            witness: options.witness.has(family),
+            heard: options.witness.heard(
+              address,
+              request.nonces.map((nonce) => BigInt(`0x${nonce}`)),
+            ),
+          });
+        case 'sighting':
+          return ifDefined(options.witness.sighting(address, request.id));
+        case 'watch': {
+          if (!options.signed && !options.isPeer(address)) return undefined;
+          const destination = options.ownAddress(family);
+          const established =
+            request.protocol === 'tcp' || destination === undefined
+              ? undefined
+              : await options.established({
+                  protocol: request.protocol,
+                  source: address,
+                  destination,
+                });
+          try {
+            const id = options.witness.watch({ address, family }, request, established);
+            return ifDefined(id === undefined ? undefined : { id });
+          } catch (error) {
+            if (error instanceof HostError) return undefined;
+            throw error;
+          }
+        }
+        case 'confirm':
+          if (!options.signed && !options.isPeer(address)) return undefined;
+          return confirm(request.requirements, { address, family });
+      }
+    },
+  };
+}
+
+function ifDefined(value: unknown): Uint8Array | undefined {
+  return value === undefined ? undefined : writeBody(value);
+}
+
+function keyOf(address: string, wish: { readonly id: string; readonly params: unknown }): string {
+  return `${address} ${wish.id} ${JSON.stringify(wish.params)}`;
+}
