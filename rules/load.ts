@@ -48,13 +48,20 @@ const maximumFileBytes = 1024 * 1024;
  * that was there before replaces it as a whole.
  */
 export async function loadCatalogue(
-  options: { readonly directories?: readonly string[] } = {},
+  options: {
+    readonly directories?: readonly string[];
+    /** Folder to begin with, if not the one of this package. */
+    readonly builtIn?: string;
+  } = {},
 ): Promise<Catalogue> {
   const problems: CatalogueProblem[] = [];
   const features = new Map<string, Feature>();
   const found = new Map<string, Source>();
 
-  for (const directory of [await builtInDirectory(), ...(options.directories ?? [])]) {
+  for (const directory of [
+    options.builtIn ?? (await builtInDirectory()),
+    ...(options.directories ?? []),
+  ]) {
     const files = await listFiles(directory, problems);
     const here = new Map<string, Source>();
     for (const file of files) {
@@ -152,32 +159,19 @@ async function readDocument(
   }
   const lines = new LineCounter();
   const lineAt = (offset: number): number => lines.linePos(offset).line;
-  let document: Document;
-  let value: unknown;
-  try {
-    document = parseDocument(text, {
-      version: '1.2',
-      lineCounter: lines,
-      prettyErrors: false,
-      resolveKnownTags: false,
-      stringKeys: true,
-    });
-    const faults = faultsOf(document);
-    for (const { message, offset } of faults) {
-      problems.push({
-        file,
-        path: '',
-        line: lineAt(offset),
-        message: `YAML: ${message}`,
-      });
-    }
-    if (faults.length > 0) return undefined;
-    value = document.toJS({ maxAliasCount: 0 });
-  } catch (error) {
-    // A document of a million opening brackets is nested deeper than the parser's stack.
-    if (error instanceof RangeError) return refuse('is nested too deep');
-    throw error;
+  const document = parseDocument(text, {
+    version: '1.2',
+    lineCounter: lines,
+    prettyErrors: false,
+    resolveKnownTags: false,
+    stringKeys: true,
+  });
+  const faults = faultsOf(document);
+  for (const { message, offset } of faults) {
+    problems.push({ file, path: '', line: lineAt(offset), message: `YAML: ${message}` });
   }
+  if (faults.length > 0) return undefined;
+  const value: unknown = document.toJS({ maxAliasCount: 0 });
   return {
     file,
     value,
@@ -192,6 +186,8 @@ async function readDocument(
 
 /** Errors of syntax, tags, and aliases: a few lines of those can stand for gigabytes. */
 function faultsOf(document: Document): { readonly message: string; readonly offset: number }[] {
+  const exhausted = document.errors.find(({ code }) => code === 'RESOURCE_EXHAUSTION');
+  if (exhausted !== undefined) return [{ message: 'nested too deep', offset: exhausted.pos[0] }];
   const faults = [...document.errors, ...document.warnings].map(({ message, pos }) => ({
     message,
     offset: pos[0],
@@ -264,7 +260,7 @@ function requirementProblems(value: unknown, path: Path): ShapeProblem[] {
   if (kind === undefined) return [{ path, message: 'kind is missing' }];
   const message = unknownWord({
     what: 'kind',
-    word: String(kind),
+    word: typeof kind === 'string' ? kind : JSON.stringify(kind),
     valid: kinds,
   });
   return [{ path: [...path, 'kind'], message }];

@@ -29,6 +29,7 @@ export function shapeProblems(schema: TSchema, value: unknown, base: Path = []):
       const path = [...base, ...pathOf(error.instancePath, value)];
       const at = nodeAt(schema, error.schemaPath);
       const found = nodeAt(value, error.instancePath);
+      // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- JSON Schema has keywords that no schema here uses
       switch (error.keyword) {
         case 'required':
           return error.params.requiredProperties.map((name) => ({
@@ -94,7 +95,10 @@ function alternatives(schema: unknown): string {
   if (!Array.isArray(members)) return 'valid';
   const constants = members.flatMap((member) => property(member, 'const') ?? []);
   if (constants.length === members.length) return `one of ${constants.map(String).join(', ')}`;
-  const types = members.map((member) => article(String(property(member, 'type') ?? 'union')));
+  const types = members.map((member) => {
+    const type = property(member, 'type');
+    return article(typeof type === 'string' ? type : 'union');
+  });
   return types.join(' or ');
 }
 
