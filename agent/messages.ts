@@ -277,8 +277,8 @@ const words: Readonly<Record<Reason, Words>> = {
   'wrong-host': {
     message: ({ get }) =>
       `${get('overlayAddress')} on ${get('device')} is answered by another host than the peer`,
-    next: ({ get }) =>
-      `ip route get ${get('overlayAddress')}; bridge fdb show dev ${get('device')}`,
+    next: ({ sender, get }) =>
+      `on ${sender}: ip route get ${get('overlayAddress')}; bridge fdb show dev ${get('device')}`,
   },
   'no-witness': {
     message: (facts) =>
