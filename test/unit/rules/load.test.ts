@@ -308,7 +308,7 @@ describe('loadCatalogue', () => {
       'features.yaml': 'feature: {}\n',
     });
     const files = new Set((await problemsOf(directory)).map((line) => line.split(':')[0]));
-    expect([...files].sort()).toEqual(['a.yaml', 'b.yaml', 'c.yaml', 'features.yaml']);
+    expect(files).toEqual(new Set(['a.yaml', 'b.yaml', 'c.yaml', 'features.yaml']));
   });
 
   test('two files of one provider in a directory are refused', async () => {
