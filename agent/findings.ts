@@ -10,7 +10,7 @@ import type {
 import type { PeerVerdict } from '../checks/peer-channel.ts';
 import type { Requirement } from '../rules/schema.ts';
 import type { Culprit, Direction, Finding, FindingTarget, Outcome } from './model.ts';
-import { familiesOf, type PlannedPeer, type PlannedTest, peersOf } from './plan.ts';
+import { addressesOf, type PlannedPeer, type PlannedTest, peersOf } from './plan.ts';
 
 /** When an answer was found, and how long that took. */
 export interface Timing {
@@ -62,6 +62,8 @@ export interface FindingStore {
   retain(planned: Planned): readonly Change[];
   /** Names the peers of which a failure waits for its second round. */
   unconfirmedPeers(): readonly string[];
+  /** Takes a new interval, which decides when a result is stale. */
+  setInterval(intervalMs: number): void;
   /** All findings, the one that was checked longest ago first. */
   list(): readonly Finding[];
 }
@@ -91,7 +93,8 @@ export function findingKey(
 
 /** Makes an empty store. */
 export function createFindings(options: FindingsOptions): FindingStore {
-  const { ownName, intervalMs, confirmRounds, describe, maximum = defaultMaximum } = options;
+  const { ownName, confirmRounds, describe, maximum = defaultMaximum } = options;
+  let { intervalMs } = options;
   // A Map keeps its order, and every check moves its entry to the end: the first is the oldest.
   const entries = new Map<string, Entry>();
 
@@ -206,6 +209,10 @@ export function createFindings(options: FindingsOptions): FindingStore {
         }
       }
       return changes;
+    },
+
+    setInterval(next) {
+      intervalMs = next;
     },
 
     unconfirmedPeers() {
@@ -386,7 +393,9 @@ function isPlanned(
 ): boolean {
   if (target.scope === 'node') return requirement.scope === 'node' || peers.size === 0;
   const peer = peers.get(target.name);
-  return peer !== undefined && familiesOf(peer, ownFamilies).families.includes(target.family);
+  if (peer === undefined) return false;
+  const { addresses } = addressesOf(peer, ownFamilies);
+  return addresses.some(({ family }) => family === target.family);
 }
 
 type Word = Pick<Finding, 'outcome' | 'reason'>;

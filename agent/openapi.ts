@@ -140,6 +140,7 @@ function peerOperation(name: PeerOperation): object {
     responses: {
       200: { description: 'The answer.', content: { 'application/json': {} } },
       400: problem('The body is not understood.'),
+      401: problem('The agent has a key, and the request is not signed with it.'),
       403: problem('This address may not ask.'),
       413: problem('The body is larger than 16 KiB.'),
       415: problem('The body is not JSON.'),

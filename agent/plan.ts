@@ -93,19 +93,25 @@ export function peersOf(
   );
 }
 
-/** Lists the families a peer is tested over; without a common one, those of the peer, which nobody can test. */
-export function familiesOf(
+/** One way to a peer. */
+export interface PeerAddress {
+  readonly family: Family;
+  readonly address: string;
+}
+
+/** Lists the addresses a peer is tested on; without a common family, those that it has, which nobody can test. */
+export function addressesOf(
   peer: PlannedPeer,
   ownFamilies: readonly Family[],
-): {
-  readonly families: readonly Family[];
-  readonly common: boolean;
-} {
-  const theirs = (['ipv4', 'ipv6'] as const).filter(
-    (family) => peer.addresses[family] !== undefined,
-  );
-  const families = theirs.filter((family) => ownFamilies.includes(family));
-  return families.length > 0 ? { families, common: true } : { families: theirs, common: false };
+): { readonly addresses: readonly PeerAddress[]; readonly common: boolean } {
+  const theirs = (['ipv4', 'ipv6'] as const).flatMap((family): readonly PeerAddress[] => {
+    const address = peer.addresses[family];
+    return address === undefined ? [] : [{ family, address }];
+  });
+  const shared = theirs.filter(({ family }) => ownFamilies.includes(family));
+  return shared.length > 0
+    ? { addresses: shared, common: true }
+    : { addresses: theirs, common: false };
 }
 
 function testsOfPeer(
@@ -114,23 +120,14 @@ function testsOfPeer(
   everyRounds: number,
   ownFamilies: readonly Family[],
 ): PlannedTest[] {
-  const { families, common } = familiesOf(peer, ownFamilies);
-  const tests: PlannedTest[] = [];
-  for (const family of families) {
-    const address = peer.addresses[family];
-    if (address === undefined) continue;
-    const target: PeerTarget = {
-      scope: 'peer',
-      name: peer.name,
-      address,
-      family,
-      mustReach: requirement.scope !== 'host-local',
-    };
+  const { addresses, common } = addressesOf(peer, ownFamilies);
+  return addresses.map(({ family, address }) => {
+    const mustReach = requirement.scope !== 'host-local';
+    const target: PeerTarget = { scope: 'peer', name: peer.name, address, family, mustReach };
     const test = { requirement, target, everyRounds };
     // No common family is not "does not apply": the peer is there, and the way to it cannot be looked at.
-    tests.push(common ? test : { ...test, presumed: unknown('no-address') });
-  }
-  return tests;
+    return common ? test : { ...test, presumed: unknown('no-address') };
+  });
 }
 
 interface Selected {

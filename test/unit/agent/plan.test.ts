@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { familiesOf, type PlannedPeer, type PlannedTest, planRound } from '../../../agent/plan.ts';
+import { addressesOf, type PlannedPeer, type PlannedTest, planRound } from '../../../agent/plan.ts';
 import { manyPeers, nodeRequirement, udpRequirement } from '../../support/findings.ts';
 
 const peer = (
@@ -117,6 +117,14 @@ describe('planRound', () => {
     },
   ])('$name', ({ input, want }) => {
     expect(lines(planRound({ ...base, ...input }))).toEqual(want);
+  });
+
+  test('each requirement gets the same peers', () => {
+    const requirements = [udpRequirement(), udpRequirement({ id: 'canal.other' })];
+    const tests = planRound({ ...base, ownName: 'own', requirements, peers: manyPeers(100) });
+    const of = (id: string) => namesOf(tests.filter(({ requirement }) => requirement.id === id));
+    expect(of('canal.vxlan')).toHaveLength(32);
+    expect(of('canal.other')).toEqual(of('canal.vxlan'));
   });
 
   test('keeps the level of a host-local requirement as written', () => {
@@ -248,13 +256,15 @@ describe('the ring', () => {
   });
 });
 
-describe('familiesOf', () => {
+describe('addressesOf', () => {
+  const ipv4 = { family: 'ipv4', address: '10.0.0.2' };
+  const ipv6 = { family: 'ipv6', address: 'fd00::2' };
   test.each([
-    { own: ['ipv4', 'ipv6'] as const, want: { families: ['ipv4', 'ipv6'], common: true } },
-    { own: ['ipv6'] as const, want: { families: ['ipv6'], common: true } },
-    { own: [] as const, want: { families: ['ipv4', 'ipv6'], common: false } },
-  ])('with $own', ({ own, want }) => {
+    { own: ['ipv4', 'ipv6'] as const, want: { addresses: [ipv4, ipv6], common: true } },
+    { own: ['ipv6'] as const, want: { addresses: [ipv6], common: true } },
+    { own: [] as const, want: { addresses: [ipv4, ipv6], common: false } },
+  ])('of a peer with both, for a node with $own', ({ own, want }) => {
     const dual = peer('worker-2', { ipv4: '10.0.0.2', ipv6: 'fd00::2' });
-    expect(familiesOf(dual, own)).toEqual(want);
+    expect(addressesOf(dual, own)).toEqual(want);
   });
 });
