@@ -12,7 +12,7 @@ import {
 import { readLegacy } from './legacy.ts';
 import { KernelError, NftablesSocket } from './netlink.ts';
 import { isPresent } from './present.ts';
-import { judgeTproxy, type ProxyQuestion } from './tproxy.ts';
+import { holdsTproxy, judgeTproxy, type ProxyQuestion } from './tproxy.ts';
 
 export type {
   Backend,
@@ -50,7 +50,7 @@ export async function readRuleset(options: ReadOptions = {}): Promise<Ruleset | 
   try {
     const rules = await readRules(options);
     if (rules === 'unreadable') return rules;
-    const legacy = await readLegacy();
+    const legacy = await readLegacy(options.root ?? '/');
     return {
       tables: [...rules.tables, ...legacy.tables],
       chains: [...rules.chains, ...legacy.chains],
@@ -64,22 +64,34 @@ export async function readRuleset(options: ReadOptions = {}): Promise<Ruleset | 
 
 /** Reads the rules of nf_tables alone: those of nft, and of iptables where that is iptables-nft. */
 export async function readRules(options: ReadOptions = {}): Promise<Ruleset | 'unreadable'> {
-  const root = options.root ?? '/';
+  const presence = await presenceOf(options);
+  if (presence !== 'yes') return presence === 'no' ? nothing : 'unreadable';
+  return await attempt(readOnce, nothing);
+}
+
+async function presenceOf({ root = '/' }: ReadOptions): Promise<'yes' | 'no' | 'unclear'> {
   for (const module of ['nfnetlink', 'nf_tables']) {
     const present = await isPresent(module, root);
-    if (present === 'no') return nothing;
-    if (present === 'unclear') return 'unreadable';
+    if (present !== 'yes') return present;
   }
+  return 'yes';
+}
+
+/** Works on a socket until the ruleset stands still meanwhile; `absent` is the answer of a kernel without nf_tables. */
+async function attempt<T>(
+  work: (socket: NftablesSocket) => Promise<T | undefined>,
+  absent: T,
+): Promise<T | 'unreadable'> {
   try {
     using socket = new NftablesSocket();
-    for (let attempt = 0; attempt < maximumAttempts; attempt++) {
-      const ruleset = await readOnce(socket);
-      if (ruleset !== undefined) return ruleset;
+    for (let count = 0; count < maximumAttempts; count++) {
+      const result = await work(socket);
+      if (result !== undefined) return result;
     }
     return 'unreadable';
   } catch (cause) {
     // A kernel without modules that was built without netlink for netfilter, or without nf_tables.
-    if (cause instanceof KernelError && isAbsence(cause.code)) return nothing;
+    if (cause instanceof KernelError && isAbsence(cause.code)) return absent;
     if (isRefusal(cause)) return 'unreadable';
     throw cause;
   }
@@ -89,9 +101,87 @@ export async function readRules(options: ReadOptions = {}): Promise<Ruleset | 'u
 export async function findTproxy(
   question: ProxyQuestion,
   options: ReadOptions = {},
-): Promise<'none' | 'possible' | 'unreadable'> {
-  const ruleset = await readRuleset(options);
-  return ruleset === 'unreadable' ? ruleset : judgeTproxy(ruleset, question);
+): Promise<ProxyAnswer> {
+  return await createTproxyFinder(options)(question);
+}
+
+export type ProxyAnswer = 'none' | 'possible' | 'unreadable';
+
+export interface FinderOptions extends ReadOptions {
+  /** How long one look at the rules serves, 10 s by default: a caller asks for one port after the other. */
+  readonly memoryMs?: number;
+}
+
+/**
+ * Makes a `findTproxy` with a memory. Nearly every node has no such rule, and may have 100,000 others: they are
+ * searched as bytes and not decoded, and not searched again while the generation stays. A look serves at least
+ * ten times as long as it took, so that rules that change all the time cost a tenth of a core and no more.
+ */
+export function createTproxyFinder(
+  options: FinderOptions = {},
+): (question: ProxyQuestion) => Promise<ProxyAnswer> {
+  const { memoryMs = 10_000 } = options;
+  let look:
+    | { readonly until: () => number; readonly ruleset: Promise<Ruleset | 'unreadable'> }
+    | undefined;
+  let clean: number | undefined;
+  const read = async (): Promise<Ruleset | 'unreadable'> => {
+    try {
+      const legacy = await readLegacy(options.root ?? '/');
+      if (!holdsTproxy(legacy)) {
+        const found = await searchRules(options, clean);
+        clean = found === 'unreadable' || found.tproxy ? undefined : found.generation;
+        if (found === 'unreadable') return found;
+        if (!found.tproxy) return nothing;
+      }
+    } catch (cause) {
+      if (isRefusal(cause)) return 'unreadable';
+      throw cause;
+    }
+    // Which mark a rule sees depends on all others, so now all are needed.
+    return await readRuleset(options);
+  };
+  return async (question) => {
+    if (look === undefined || performance.now() >= look.until()) {
+      const start = performance.now();
+      let end = Number.POSITIVE_INFINITY;
+      const ruleset = read().finally(() => {
+        end = performance.now();
+      });
+      look = { until: () => Math.max(start + memoryMs, end + 10 * (end - start)), ruleset };
+    }
+    const ruleset = await look.ruleset;
+    return ruleset === 'unreadable' ? ruleset : judgeTproxy(ruleset, question);
+  };
+}
+
+interface Search {
+  readonly tproxy: boolean;
+  readonly generation?: number | undefined;
+}
+
+/** Searches the rules of nf_tables for one that names a transparent proxy, unless they are those of `clean`. */
+async function searchRules(
+  options: ReadOptions,
+  clean: number | undefined,
+): Promise<Search | 'unreadable'> {
+  const presence = await presenceOf(options);
+  if (presence !== 'yes') return presence === 'no' ? { tproxy: false } : 'unreadable';
+  return await attempt<Search>(
+    async (socket) => {
+      const before = generation(socket);
+      if (before !== undefined && before === clean) return { tproxy: false, generation: before };
+      let tproxy = false;
+      const isConsistent = await socket.dump(NFT_MSG_GETRULE, ({ payload }) => {
+        const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+        // A name or a comment may say so too: then the rules are decoded for nothing.
+        tproxy ||= bytes.includes('tproxy') || bytes.includes('TPROXY');
+      });
+      if (!isConsistent || generation(socket) !== before) return undefined;
+      return { tproxy, generation: before };
+    },
+    { tproxy: false },
+  );
 }
 
 /** One attempt; undefined when the generation moved meanwhile. */

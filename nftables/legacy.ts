@@ -17,6 +17,7 @@ import {
   type Verdict,
 } from './decode.ts';
 import { KernelError, lastError } from './netlink.ts';
+import { isPresent } from './present.ts';
 
 type LegacyFamily = 'ip' | 'ip6';
 
@@ -78,10 +79,10 @@ const getOption: (
 ) => number = libc.func('int getsockopt(int, int, int, void *, void *)');
 
 /** Reads every table that exists already. Rejects with KernelError, or the error of a file that may not be read. */
-export async function readLegacy(): Promise<Ruleset> {
+export async function readLegacy(root: string): Promise<Ruleset> {
   const rulesets: Ruleset[] = [];
   for (const family of ['ip', 'ip6'] as const) {
-    for (const name of await readNames(sockets[family].names)) {
+    for (const name of await readNames(family, root)) {
       const table = readTable(family, name);
       if (table !== undefined) rulesets.push(decodeLegacy(table));
     }
@@ -93,14 +94,23 @@ export async function readLegacy(): Promise<Ruleset> {
   };
 }
 
-async function readNames(path: string): Promise<readonly string[]> {
+/**
+ * Names of the tables that exist. Who may not read them still knows that there are none with rules before
+ * INPUT, when no module that makes such a table is loaded.
+ */
+async function readNames(family: LegacyFamily, root: string): Promise<readonly string[]> {
   try {
-    return (await readFile(path, 'utf8')).split('\n').filter((name) => name !== '');
+    const names = await readFile(sockets[family].names, 'utf8');
+    return names.split('\n').filter((name) => name !== '');
   } catch (cause) {
-    if (typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT') {
-      return [];
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    if (code === 'ENOENT') return [];
+    if (code !== 'EACCES') throw cause;
+    const prefix = family === 'ip' ? 'iptable' : 'ip6table';
+    for (const table of ['raw', 'mangle', 'nat']) {
+      if ((await isPresent(`${prefix}_${table}`, root)) !== 'no') throw cause;
     }
-    throw cause;
+    return [];
   }
 }
 

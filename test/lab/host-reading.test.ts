@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findTproxy, readRuleset } from 'node-nftables';
+import { createTproxyFinder, findTproxy, readRuleset } from 'node-nftables';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { datastore } from '../../checks/datastore.ts';
 import { deviceConflict } from '../../checks/device-conflict.ts';
@@ -326,6 +326,31 @@ END`);
     });
   });
 
+  test('a rule that is added, changed or removed later is found out', async () => {
+    const find = createTproxyFinder({ memoryMs: 0 });
+    const settled = async (want: string): Promise<void> => {
+      await expect.poll(() => find(udp), { timeout: 5000, interval: 20 }).toBe(want);
+    };
+    await settled('none');
+    shell(`nft add table inet t
+      nft 'add chain inet t pre { type filter hook prerouting priority 0; }'
+      nft add rule inet t pre udp dport 8472 tproxy to :50080`);
+    await settled('possible');
+    shell('nft replace rule inet t pre handle 2 udp dport 53 tproxy to :50080');
+    await settled('none');
+    shell('nft delete table inet t');
+    await settled('none');
+    shell('iptables-legacy -t mangle -A PREROUTING -p udp -j TPROXY --on-port 1');
+    await settled('possible');
+  });
+
+  test('a comment that says tproxy is not one', async () => {
+    shell(`nft add table inet t
+      nft 'add chain inet t pre { type filter hook prerouting priority 0; }'
+      nft 'add rule inet t pre udp dport 8472 accept comment "no tproxy"'`);
+    expect(await findTproxy(udp)).toBe('none');
+  });
+
   test('machine: possible, none', async () => {
     const machine = createMachine();
     shell(`nft add table inet t
@@ -346,7 +371,9 @@ describe('connection tracking', () => {
     expect(await machine.conntrackEstablishes(flow)).toBe(false);
     expect(await machine.conntrackEstablishes(reverse)).toBe(true);
     expect(await machine.conntrackEstablishes({ ...flow, protocol: 50 })).toBe(false);
-    shell('conntrack -D -p 4 2>&1; conntrack -I -s 10.1.1.1 -d 10.1.1.2 -p 4 -t 60 -u SEEN_REPLY 2>&1');
+    shell(
+      'conntrack -D -p 4 2>&1; conntrack -I -s 10.1.1.1 -d 10.1.1.2 -p 4 -t 60 -u SEEN_REPLY 2>&1',
+    );
     expect(await machine.conntrackEstablishes(flow)).toBe(true);
   });
 });

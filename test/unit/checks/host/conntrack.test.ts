@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodeConntrackRequest, readConntrackUsage } from '../../../../checks/host/conntrack.ts';
 import { fakeHost } from '../../../support/fake-host.ts';

@@ -1,4 +1,3 @@
-import { release } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { parseOsRelease } from '../../../../checks/host/os.ts';
 
