@@ -112,8 +112,6 @@ export const paramsByKind = {
   'path-mtu': object({
     overheadBytes: NumberParam,
     overheadBytesIpv6: Type.Optional(NumberParam),
-    /** MTU of the overlay, which with the overhead must fit the path; absent or 0: the underlay's MTU must fit. */
-    overlayMtu: Type.Optional(NumberParam),
   }),
   'overlay-path': object({
     /** Names of the overlay devices whose address the peer's agent answers on. */

@@ -223,7 +223,6 @@ function paramProblems(
       case 'vni':
       case 'overheadBytes':
       case 'overheadBytesIpv6':
-      case 'overlayMtu':
         return numberProblems(provider, value, at);
       case 'feature':
         if (features.has(String(value))) return [];

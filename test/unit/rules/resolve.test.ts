@@ -139,9 +139,7 @@ describe('resolveProvider', () => {
       want: {
         overheadBytes: 130,
         overheadBytesIpv6: 150,
-        overlayMtu: 0,
         wireguardOverhead: 'default',
-        mtu: 'default',
       },
     },
     {
