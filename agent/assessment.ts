@@ -1,5 +1,7 @@
 /** @module One provider, judged on this node: rounds go in, findings and the status document come out. */
-import type { Catalogue } from '../rules/schema.ts';
+import type { Host } from '../checks/host/host.ts';
+import type { Network } from '../checks/host/network.ts';
+import type { Catalogue, Kind } from '../rules/schema.ts';
 import type { Configuration } from './config.ts';
 import { type Change, createFindings, type FindingStore } from './findings.ts';
 import { describeFinding } from './messages.ts';
@@ -18,14 +20,15 @@ export interface AssessmentOptions {
   readonly node: Node;
   readonly nodeName: string;
   readonly catalogue: Catalogue;
-  readonly chosen: ChosenProvider;
+  /** Undefined while no provider is known. */
+  readonly chosen: ChosenProvider | undefined;
   readonly values: Pick<Configuration, 'timeoutSeconds' | 'tryModules'>;
   readonly intervalMs: number;
   /** Failing rounds in a row that make a `fail` towards a peer. */
   readonly confirmRounds: number;
   readonly takesTurns: boolean;
   /** Wraps the sockets, so that probes can be counted by the kind of requirement that sends them. */
-  readonly hostFor?: (test: PlannedTest) => SharedContext['host'];
+  readonly networkFor?: (kind: Kind) => Network;
 }
 
 export interface RoundHooks {
@@ -37,7 +40,17 @@ export interface RoundHooks {
 
 /** One provider's rounds and findings. */
 export interface Assessment {
-  readonly chosen: ChosenProvider;
+  readonly chosen: ChosenProvider | undefined;
+  /** Takes another provider, or the same with other options; findings that still apply stay. */
+  choose(chosen: ChosenProvider | undefined): void;
+  /** Takes another configuration. */
+  reconfigure(
+    catalogue: Catalogue,
+    values: Pick<Configuration, 'timeoutSeconds' | 'tryModules'>,
+    intervalMs: number,
+  ): void;
+  /** What checks are given, for tests outside of a round. */
+  shared(): SharedContext;
   round(peers: readonly Peer[], signal: AbortSignal, hooks?: RoundHooks): Promise<void>;
   /** Turns old results into `stale`; for whoever reads between rounds. */
   expire(): readonly Change[];
@@ -47,7 +60,9 @@ export interface Assessment {
 }
 
 export function createAssessment(options: AssessmentOptions): Assessment {
-  const { node, nodeName, chosen } = options;
+  const { node, nodeName } = options;
+  let { chosen, catalogue, values } = options;
+  let configurations = configurationsOf(catalogue);
   const store = createFindings({
     ownName: nodeName,
     intervalMs: options.intervalMs,
@@ -55,15 +70,48 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     describe: describeFinding,
   });
   const presence = new Map<string, AgentPresence>();
+  const hosts = new Map<Kind, Host>();
   let known: readonly Peer[] = [];
   let rounds = 0;
 
+  function shared(): SharedContext {
+    return {
+      host: node.host,
+      timeoutMs: values.timeoutSeconds * 1000,
+      facts: chosen?.facts ?? nothingKnown,
+      options: chosen?.resolved.options ?? {},
+      tryModules: values.tryModules,
+      features: catalogue.features,
+      knownConfigurations: configurations,
+    };
+  }
+
+  function hostFor(kind: Kind): Host {
+    const { networkFor } = options;
+    if (networkFor === undefined) return node.host;
+    const host = hosts.get(kind) ?? { ...node.host, network: networkFor(kind) };
+    hosts.set(kind, host);
+    return host;
+  }
+
   return {
-    chosen,
+    get chosen() {
+      return chosen;
+    },
+    choose(next) {
+      chosen = next;
+    },
+    reconfigure(nextCatalogue, nextValues, intervalMs) {
+      catalogue = nextCatalogue;
+      values = nextValues;
+      configurations = configurationsOf(nextCatalogue);
+      store.setInterval(intervalMs);
+    },
+    shared,
     async round(peers, signal, hooks = {}) {
       known = peers;
       const ownFamilies = [...new Set(node.underlay.map(({ family }) => family))];
-      const planned = { requirements: chosen.requirements, peers, ownFamilies };
+      const planned = { requirements: chosen?.requirements ?? [], peers, ownFamilies };
       // Not `hooks.onChanges?.(…)`: without a hook the store would not be told either.
       const report = (changes: readonly Change[]): void => hooks.onChanges?.(changes);
       report(store.retain(planned));
@@ -78,8 +126,8 @@ export function createAssessment(options: AssessmentOptions): Assessment {
       await runRound({
         tests,
         node,
-        shared: sharedContext(options),
-        ...(options.hostFor === undefined ? {} : { hostFor: options.hostFor }),
+        shared: shared(),
+        hostFor: ({ requirement }) => hostFor(requirement.kind),
         takesTurns: options.takesTurns,
         signal,
         onAnswer: (test, answer, timing) => {
@@ -111,17 +159,7 @@ export function createAssessment(options: AssessmentOptions): Assessment {
   };
 }
 
-function sharedContext({ node, catalogue, chosen, values }: AssessmentOptions): SharedContext {
-  return {
-    host: node.host,
-    timeoutMs: values.timeoutSeconds * 1000,
-    facts: chosen.facts,
-    options: chosen.resolved.options,
-    tryModules: values.tryModules,
-    features: catalogue.features,
-    knownConfigurations: configurationsOf(catalogue),
-  };
-}
+const nothingKnown = { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 } as const;
 
 /** Names of CNI configuration files, by provider: what is found of another provider is in the way. */
 export function configurationsOf(catalogue: Catalogue): ReadonlyMap<string, readonly string[]> {
@@ -184,14 +222,7 @@ export function statusDocument(given: {
       os: node.os.os,
       architecture: node.os.architecture,
     },
-    provider:
-      assessment === undefined
-        ? null
-        : {
-            name: assessment.chosen.name,
-            options: assessment.chosen.resolved.options,
-            source: assessment.chosen.source,
-          },
+    provider: providerOf(assessment?.chosen),
     readiness: given.readiness,
     reasons: given.reasons,
     since: given.since,
@@ -201,6 +232,12 @@ export function statusDocument(given: {
     startedAt: given.startedAt,
     durationSeconds: given.durationSeconds,
   };
+}
+
+function providerOf(chosen: ChosenProvider | undefined): StatusDocument['provider'] {
+  if (chosen === undefined) return null;
+  const { name, resolved, source } = chosen;
+  return { name, options: resolved.options, source };
 }
 
 /** A stable order: by requirement, then peer, family and direction. */

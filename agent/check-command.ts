@@ -7,7 +7,6 @@ import {
   type Assessment,
   byRequirement,
   cataloguePorts,
-  configurationsOf,
   createAssessment,
   statusDocument,
 } from './assessment.ts';
@@ -47,6 +46,17 @@ export async function runCheck(
   const timeoutMs = values.timeoutSeconds * 1000;
   let lastAsked = performance.now();
   let chosen: readonly ChosenProvider[] = [];
+  const assess = (node: Node, provider: ChosenProvider | undefined): Assessment =>
+    createAssessment({
+      node,
+      nodeName: values.nodeName,
+      catalogue,
+      chosen: provider,
+      values: { ...values, tryModules: values.tryModules && provider !== undefined },
+      intervalMs: Number.MAX_SAFE_INTEGER,
+      confirmRounds: 1,
+      takesTurns: false,
+    });
   await using node: Node = await openNode({
     name: values.nodeName,
     key: loaded.key,
@@ -60,15 +70,7 @@ export async function runCheck(
     probe: async (wish, asker) =>
       await runWish(wish, asker, {
         node,
-        shared: {
-          host: node.host,
-          timeoutMs,
-          facts: chosen[0]?.facts ?? nothingKnown,
-          options: chosen[0]?.resolved.options ?? {},
-          tryModules: false,
-          features: catalogue.features,
-          knownConfigurations: configurationsOf(catalogue),
-        },
+        shared: assess(node, chosen[0]).shared(),
         takesTurns: false,
         signal,
         onCrash: () => {},
@@ -83,16 +85,7 @@ export async function runCheck(
     await waitForPeers(node, loaded, progress, signal);
   const assessments: Assessment[] = [];
   for (const provider of chosen) {
-    const assessment = createAssessment({
-      node,
-      nodeName: values.nodeName,
-      catalogue,
-      chosen: provider,
-      values,
-      intervalMs: Number.MAX_SAFE_INTEGER,
-      confirmRounds: 1,
-      takesTurns: false,
-    });
+    const assessment = assess(node, provider);
     assessments.push(assessment);
     const doing = chosen.length > 1 ? `checking for ${provider.name}` : 'checking';
     await assessment.round(values.peers, signal, {
@@ -111,8 +104,6 @@ export async function runCheck(
   const durationSeconds = Math.round(performance.now() - started) / 1000;
   return documentOf(node, loaded, assessments, startedAt, durationSeconds);
 }
-
-const nothingKnown = { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 } as const;
 
 async function choose(
   catalogue: Catalogue,
@@ -198,8 +189,8 @@ function documentOf(
     provider: null,
     providers: judged.map(
       ({ assessment, readiness }): ProviderVerdict => ({
-        name: assessment.chosen.name,
-        options: assessment.chosen.resolved.options,
+        name: assessment.chosen?.name ?? '',
+        options: assessment.chosen?.resolved.options ?? {},
         readiness,
         summary: summarise(assessment.findings()),
       }),

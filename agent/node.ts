@@ -14,7 +14,7 @@ import { Witness } from '../checks/host/witness.ts';
 import type { Mac } from '../checks/packet/message.ts';
 import { macBytes } from '../checks/packet/message.ts';
 import type { PeerChannel, PeerFacts, ProbeWish } from '../checks/peer-channel.ts';
-import { createPeerChannel, datagramCarriers } from '../checks/peer-client.ts';
+import { type Carrier, createPeerChannel, datagramCarriers } from '../checks/peer-client.ts';
 import { createPeerService, type PeerService } from '../checks/peer-service.ts';
 import type { Peer } from './peer-list.ts';
 import { packageVersion } from './version.ts';
@@ -30,6 +30,8 @@ export interface NodeOptions {
   readonly onDropped: (reason: string) => void;
   /** Told whenever a peer asks something. */
   readonly onAsked?: () => void;
+  /** Further ways to carry a request, besides datagrams. */
+  readonly carriers?: (mac: Mac | undefined) => readonly Carrier[];
   /** Tests one wish of a peer towards that peer. */
   readonly probe: (
     wish: ProbeWish,
@@ -77,7 +79,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   let overlay: Readonly<Record<string, string>> = {};
   let underlay = await underlayAddresses(host, []);
   const channels = new Map<string, PeerChannel>();
-  const carriers = datagramCarriers(network);
+  const carriers = [...datagramCarriers(network), ...(options.carriers?.(mac) ?? [])];
 
   const witness = new Witness(network, {
     onRequest: async (request) => {

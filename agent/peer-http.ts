@@ -1,0 +1,162 @@
+/** @module Requests between agents over HTTP (`/peer/v1/*`), both ends; the way that needs no raw socket. */
+import { timingSafeEqual } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
+import { isIPv4 } from 'node:net';
+import type { Mac } from '../checks/packet/message.ts';
+import type { Carrier } from '../checks/peer-client.ts';
+import { agentPort } from '../checks/peer-client.ts';
+import type { PeerService } from '../checks/peer-service.ts';
+import type { PeerOperation } from './openapi.ts';
+import type { PeerApi } from './server.ts';
+
+const maximumBodyBytes = 64 * 1024;
+const signatureHeader = 'x-cni-preflight-signature';
+
+/** Carries requests over HTTP to the agent's port. */
+export function httpCarrier(mac: Mac | undefined): Carrier {
+  return async (path, request, timeoutMs, signal) => {
+    const { op, ...rest } = request;
+    const body = Buffer.from(JSON.stringify(rest));
+    const signature = mac === undefined ? undefined : sign(mac, op, body);
+    const response = await post(
+      { address: path.destination, operation: op, body, signature },
+      timeoutMs,
+      signal,
+    );
+    if (response === undefined) return undefined;
+    if (mac !== undefined && !isSigned(mac, `${op} response`, response.body, response.signature))
+      return undefined;
+    return response.body;
+  };
+}
+
+/** Answers what came over HTTP with the same service that answers datagrams. */
+export function createPeerApi(options: {
+  readonly service: PeerService;
+  readonly mac: Mac | undefined;
+  readonly isPeer: (address: string) => boolean;
+}): PeerApi {
+  const { service, mac, isPeer } = options;
+  return {
+    async handle(operation, body, remoteAddress, signature) {
+      if (mac !== undefined && !isSigned(mac, operation, body, signature))
+        return problem(401, 'UNSIGNED', 'this agent has a key: sign the request with it');
+      if (mac === undefined && !isPeer(remoteAddress))
+        return problem(403, 'NOT_A_PEER', `${remoteAddress} is not among the peers of this agent`);
+      const request = withOperation(operation, body);
+      const answer =
+        request === undefined
+          ? undefined
+          : await service.answer({
+              address: remoteAddress,
+              family: isIPv4(remoteAddress) ? 'ipv4' : 'ipv6',
+              session: '',
+              body: request,
+            });
+      if (answer === undefined)
+        return problem(400, 'BAD_REQUEST', `this is no ${operation} request that can be answered`);
+      return {
+        status: 200,
+        body: answer,
+        ...(mac === undefined ? {} : { signature: sign(mac, `${operation} response`, answer) }),
+      };
+    },
+  };
+}
+
+function problem(
+  status: number,
+  code: string,
+  message: string,
+): Awaited<ReturnType<PeerApi['handle']>> {
+  return { status, body: { code, message } };
+}
+
+function withOperation(operation: PeerOperation, body: Uint8Array): Uint8Array | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(body).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  return Buffer.from(JSON.stringify({ ...value, op: operation }));
+}
+
+function sign(mac: Mac, what: string, body: Uint8Array): string {
+  return Buffer.from(mac(Buffer.concat([Buffer.from(`${what}\n`), body]))).toString('hex');
+}
+
+function isSigned(
+  mac: Mac,
+  what: string,
+  body: Uint8Array,
+  signature: string | undefined,
+): boolean {
+  const wanted = Buffer.from(sign(mac, what, body));
+  const given = Buffer.from(signature ?? '');
+  return wanted.length === given.length && timingSafeEqual(wanted, given);
+}
+
+function post(
+  given: {
+    readonly address: string;
+    readonly operation: string;
+    readonly body: Buffer;
+    readonly signature: string | undefined;
+  },
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<{ body: Uint8Array; signature: string | undefined } | undefined> {
+  return new Promise((resolve) => {
+    const call = httpRequest(
+      {
+        host: given.address,
+        port: agentPort,
+        method: 'POST',
+        path: `/peer/v1/${given.operation}`,
+        headers: {
+          'content-type': 'application/json',
+          'content-length': given.body.length,
+          ...(given.signature === undefined ? {} : { [signatureHeader]: given.signature }),
+        },
+        agent: false,
+        signal,
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        response.on('data', (chunk: Buffer) => {
+          size += chunk.length;
+          if (size > maximumBodyBytes) call.destroy();
+          else chunks.push(chunk);
+        });
+        response.on('error', () => {
+          resolve(undefined);
+        });
+        response.on('close', () => {
+          const signature = response.headers[signatureHeader];
+          resolve(
+            response.complete && response.statusCode === 200
+              ? {
+                  body: Buffer.concat(chunks),
+                  signature: typeof signature === 'string' ? signature : undefined,
+                }
+              : undefined,
+          );
+        });
+      },
+    );
+    const timer = setTimeout(() => {
+      call.destroy();
+    }, timeoutMs);
+    call.on('error', () => {
+      resolve(undefined);
+    });
+    call.on('close', () => {
+      clearTimeout(timer);
+      resolve(undefined);
+    });
+    call.end(given.body);
+  });
+}
