@@ -96,7 +96,7 @@ function buildProgram(context: CliContext, state: State): Command {
       getOutHelpWidth: () => context.stdout.columns ?? 100,
       getErrHelpWidth: () => context.stderr.columns ?? 100,
       outputError: (text, write) => {
-        write(oneSentence(text));
+        write(oneSentence(text, program));
       },
     })
     .addHelpText(
@@ -220,8 +220,10 @@ function addSettings(command: Command, name: CommandName): Command {
   return command.option('--config <FILE>', 'a YAML file of settings');
 }
 
-function optionOf({ flag, argument, form, help }: Setting): Option {
-  const option = new Option(argument === undefined ? `--${flag}` : `--${flag} <${argument}>`, help);
+function optionOf({ flag, argument, form, help, usual }: Setting): Option {
+  const flags = argument === undefined ? `--${flag}` : `--${flag} <${argument}>`;
+  // Not as a default of commander's: a flag that was not given must not look like one.
+  const option = new Option(flags, usual === undefined ? help : `${help} (default: ${usual})`);
   if (form !== 'list') return option;
   return option.argParser((value: string, previous: readonly string[] | undefined) => [
     ...(previous ?? []),
@@ -248,12 +250,18 @@ function camelCase(flag: string): string {
 }
 
 /** Commander writes `error: …` and the suggestion on a line of its own. */
-function oneSentence(text: string): string {
+function oneSentence(text: string, program: Command): string {
   const sentence = text
     .trim()
     .replace(/^error: /, '')
     .replace(/\n\(Did you mean (.*)\?\)/s, '; did you mean $1?');
-  return `cni-preflight: ${sentence}\n`;
+  const names = program.commands.map((command) => command.name()).join(', ');
+  const hint = sentence.startsWith('unknown command')
+    ? ` (valid: ${names})`
+    : sentence.startsWith('unknown option')
+      ? ' (--help lists the valid ones)'
+      : '';
+  return `cni-preflight: ${sentence}${hint}\n`;
 }
 
 const exitCodeHelp = `Exit codes of check:

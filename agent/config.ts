@@ -211,16 +211,17 @@ function fileLayer(
       });
       continue;
     }
-    if (!used.includes(setting)) continue;
+    // Wrong is wrong for every command, as one file serves them all; only what is used counts.
+    const taken: Record<string, unknown> = used.includes(setting) ? given : {};
     // `wait:` with nothing behind it is the default, as a missing line would be.
     if (found === null) continue;
     if (typeof found === 'object') {
       const wrong = shapeProblems(schemaOf(setting.name), found, [name]);
       for (const { path, message } of wrong) problems.push({ ...place(path), message });
-      if (wrong.length === 0) given[name] = found;
+      if (wrong.length === 0) taken[name] = found;
       continue;
     }
-    take(setting, found, place([name]), given, problems);
+    take(setting, found, place([name]), taken, problems);
   }
   return { origin: 'file', given, directory, place };
 }

@@ -62,8 +62,11 @@ function providerText(provider: Provider, width: number): string {
   const lines = [
     `${title} (${provider.provider})`,
     ...wrap(about, { width, indent: '  ' }),
-    `  status: ${status}${statusNote === undefined ? '' : ` (${statusNote})`}`,
-    `  distributions: ${distributions.join(', ')}`,
+    ...wrap(`status: ${status}${statusNote === undefined ? '' : ` (${statusNote})`}`, {
+      width,
+      indent: '  ',
+    }),
+    ...wrap(`distributions: ${distributions.join(', ')}`, { width, indent: '  ' }),
     '',
     'Options (--set NAME=VALUE)',
     ...Object.entries(options).flatMap(([name, option]) => optionLines(name, option, width)),
@@ -98,7 +101,7 @@ function optionLines(name: string, option: ProviderOption, width: number): strin
     ...(defaultWhen ?? []).map(({ when, value }) => `${show(value)} with ${conditionText(when)}`),
   ];
   return [
-    `  ${name}  ${valid}`,
+    ...wrap(valid, { width, indent: '      ', first: `  ${name}  ` }),
     ...wrap(`default: ${defaults.join('; ')}`, { width, indent: '      ' }),
     ...wrap(option.about, { width, indent: '      ' }),
   ];

@@ -86,6 +86,8 @@ export interface Setting {
   readonly form: Form;
   readonly commands: readonly CommandName[];
   readonly help: string;
+  /** The default, for the help. */
+  readonly usual?: string;
   /** Completes the sentence `X is not …`. */
   readonly expected: string;
 }
@@ -103,6 +105,7 @@ export const settings: readonly Setting[] = [
     form: 'text',
     commands: everywhere,
     help: 'the CNI to check for, or "auto": the one that runs here; check also takes "all"',
+    usual: 'auto',
     expected: 'the name of a provider',
   },
   {
@@ -166,6 +169,7 @@ export const settings: readonly Setting[] = [
     form: 'number',
     commands: everywhere,
     help: 'seconds that one probe may take',
+    usual: '1',
     expected: 'a number of seconds from 0.01 to 60',
   },
   {
@@ -175,6 +179,7 @@ export const settings: readonly Setting[] = [
     form: 'number',
     commands: once,
     help: 'seconds that the peers are given to appear: run it on all new nodes at once',
+    usual: '0',
     expected: 'a number of seconds from 0 to 86400',
   },
   {
@@ -200,6 +205,7 @@ export const settings: readonly Setting[] = [
     form: 'text',
     commands: ['check', 'config', 'providers'],
     help: 'text, json, yaml or junit (providers: text or json)',
+    usual: 'text',
     expected: 'a format: text, json, yaml or junit',
   },
   {
@@ -225,7 +231,8 @@ export const settings: readonly Setting[] = [
     argument: 'ADDR:PORT',
     form: 'list',
     commands: everywhere,
-    help: 'where this node answers; IPv6 in brackets (repeatable; port 10472 of the underlay addresses)',
+    help: 'where this node answers; IPv6 in brackets (repeatable)',
+    usual: 'port 10472 of the underlay addresses',
     expected: 'a list of ADDR:PORT',
   },
   {
@@ -235,6 +242,7 @@ export const settings: readonly Setting[] = [
     form: 'number',
     commands: lasting,
     help: 'seconds from one round to the next',
+    usual: '30',
     expected: 'a number of seconds from 1 to 86400',
   },
   {
@@ -253,6 +261,7 @@ export const settings: readonly Setting[] = [
     form: 'text',
     commands: everywhere,
     help: 'how peers are found: static (those that are listed) or dns',
+    usual: 'static',
     expected: 'a way to find peers: static or dns',
   },
   {
@@ -270,7 +279,8 @@ export const settings: readonly Setting[] = [
     argument: 'NAME',
     form: 'text',
     commands: everywhere,
-    help: 'what this node is called (the host name)',
+    help: 'what this node is called',
+    usual: 'the host name',
     expected: 'a name of at most 253 characters',
   },
   {
@@ -280,6 +290,7 @@ export const settings: readonly Setting[] = [
     form: 'text',
     commands: lasting,
     help: 'trace, debug, info, warn, error or silent',
+    usual: 'info',
     expected: 'a log level: trace, debug, info, warn, error or silent',
   },
 ];

@@ -9,12 +9,17 @@ export function wrap(
   const lines: string[] = [];
   let line = first;
   let empty = true;
-  for (const word of text.trim().split(/\s+/)) {
+  // Two blanks stay two: they set columns apart.
+  for (const word of text
+    .trim()
+    .replaceAll(/\s*\n\s*/g, ' ')
+    .split(' ')) {
     if (!empty && line.length + 1 + word.length > width) {
-      lines.push(line);
+      lines.push(line.trimEnd());
       line = indent;
       empty = true;
     }
+    if (empty && word === '') continue;
     line += empty ? word : ` ${word}`;
     empty = false;
   }

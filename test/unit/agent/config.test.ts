@@ -26,7 +26,7 @@ const file = (name: string, content: string | Uint8Array): string => {
 };
 const load = (sources: Partial<ConfigurationSources>) =>
   loadConfiguration({
-    command: 'check',
+    command: 'config',
     env: {},
     cwd: folder,
     ownAddresses: ['10.0.0.1'],
