@@ -116,20 +116,32 @@ async function findModule({ modules }: Feature, release: string, host: Host): Pr
   return { is: 'no', evidence: `/lib/modules/${release}` };
 }
 
-/** A missing mount proves nothing: the provider may mount it, and a container sees other mounts than its node. */
-async function findFile({ files = [], mount }: Feature, host: Host): Promise<Finding> {
+/**
+ * `no` only where nothing else could prove it. A missing file is no proof about a module: the file comes when the
+ * module is loaded. A missing mount is none about the kernel, and a container sees other mounts than its node.
+ */
+async function findFile(feature: Feature, host: Host): Promise<Finding> {
+  const { files = [], mount, modules, config } = feature;
   for (const file of files) {
     if (await host.exists(file)) return { is: 'yes', evidence: `file ${file}` };
   }
   if (mount !== undefined) {
-    const mounts = (await host.readText('/proc/mounts')) ?? '';
-    for (const line of mounts.split('\n')) {
+    const mounts = (await host.readText('/proc/1/mounts')) ?? (await host.readText('/proc/mounts'));
+    for (const line of (mounts ?? '').split('\n')) {
       const [, at, type] = line.split(' ');
       if (type === mount) return { is: 'yes', evidence: `mount ${at ?? ''}` };
     }
-    return undefined;
+    const isAllThereIs = files.length + modules.length + config.length === 0;
+    if (!isAllThereIs || mounts === undefined || !(await seesNode(host))) return undefined;
+    return { is: 'no', evidence: `no mount of ${mount}` };
   }
-  return files.length === 0 ? undefined : { is: 'no', evidence: `no ${files.join(',')}` };
+  if (files.length === 0 || modules.length > 0) return undefined;
+  return { is: 'no', evidence: `no ${files.join(',')}` };
+}
+
+/** Whether process 1 is the node's own: its second process is then the kernel's thread that starts threads. */
+async function seesNode(host: Host): Promise<boolean> {
+  return (await host.readText('/proc/2/comm'))?.trim() === 'kthreadd';
 }
 
 interface Looking {

@@ -41,7 +41,9 @@ export function judgeOwners(
 
 function mayOwn({ kernel, processes }: ParamsByKind['port-owner'], owner: PortOwner): boolean {
   if (owner.kernel === true) return kernel;
-  if (owner.process !== undefined) return processes.includes(owner.process);
+  const { process } = owner;
+  // The kernel keeps 15 bytes of a name (TASK_COMM_LEN).
+  if (process !== undefined) return processes.some((name) => name.slice(0, 15) === process);
   return owner.kernel === undefined ? kernel || processes.length > 0 : processes.length > 0;
 }
 

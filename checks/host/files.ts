@@ -14,17 +14,23 @@ export interface Files {
 
 /** The largest file that is read, and the largest that a compressed one may grow to. */
 const maximumBytes = 8 << 20;
+const kernelConfiguration = '/proc/config.gz';
 const unzip = promisify(gunzip);
 
 /** Opens the files below `root`: `/`, or where a container has the node's file system mounted. */
 export function createFiles(root: string): Files {
+  // The kernel's configuration is asked for by every feature, and stays while the kernel runs.
+  let configuration: string | undefined;
   return {
     async readText(path) {
+      if (path === kernelConfiguration && configuration !== undefined) return configuration;
       const bytes = await readBounded(join(root, path));
       if (bytes === undefined) return undefined;
       if (!path.endsWith('.gz')) return bytes.toString('utf8');
       try {
-        return (await unzip(bytes, { maxOutputLength: maximumBytes })).toString('utf8');
+        const text = (await unzip(bytes, { maxOutputLength: maximumBytes })).toString('utf8');
+        if (path === kernelConfiguration) configuration = text;
+        return text;
       } catch (cause) {
         throw new HostError('EINVAL', `${path} is not a gzip file of at most 8 MiB`, { cause });
       }

@@ -70,7 +70,7 @@ describe('kernel-feature', () => {
     {
       name: 'a mount',
       feature: bpffs,
-      machine: { files: { '/proc/mounts': 'bpf /sys/fs/bpf bpf rw 0 0\n' } },
+      machine: { files: { '/proc/1/mounts': 'bpf /sys/fs/bpf bpf rw 0 0\n' } },
       source: 'mount /sys/fs/bpf',
     },
     {
@@ -132,6 +132,13 @@ describe('kernel-feature', () => {
       machine: { files: { ...modular, '/proc/config.gz': '# CONFIG_BPF_SYSCALL is not set\n' } },
     },
     { name: 'its only file is not there', feature: btf, machine: { files: modular } },
+    {
+      name: 'it is not mounted, on the node itself',
+      feature: { ...bpffs, config: [] },
+      machine: {
+        files: { '/proc/1/mounts': 'proc /proc proc rw 0 0\n', '/proc/2/comm': 'kthreadd\n' },
+      },
+    },
   ])('fail: $name', async ({ feature, machine }) => {
     expect(await judge(feature, machine)).toMatchObject({
       outcome: 'fail',
@@ -161,6 +168,18 @@ describe('kernel-feature', () => {
       name: 'it is not mounted here, which may be a container',
       feature: { ...bpffs, config: [] },
       machine: { files: { '/proc/mounts': 'proc /proc proc rw 0 0\n' } },
+    },
+    {
+      name: 'a file is missing that comes with the module, which may be loadable',
+      feature: { ...vxlan, files: ['/proc/sys/net/bridge/bridge-nf-call-iptables'] },
+      machine: { files: modular },
+    },
+    {
+      name: 'it is not mounted, but the provider can do that',
+      feature: bpffs,
+      machine: {
+        files: { '/proc/1/mounts': 'proc /proc proc rw 0 0\n', '/proc/2/comm': 'kthreadd\n' },
+      },
     },
     {
       name: 'the configuration may not be read',

@@ -40,6 +40,12 @@ describe('port-owner', () => {
       want: { outcome: 'pass' },
     },
     {
+      name: 'the expected process, whose name the kernel has cut',
+      params: { ...forProcess, processes: ['cilium-envoy-starter'] },
+      owners: [{ ...felix, process: 'cilium-envoy-st' }],
+      want: { outcome: 'pass' },
+    },
+    {
       name: 'a stranger',
       params: forProcess,
       owners: [{ ...felix, process: 'nginx' }],
