@@ -15,14 +15,14 @@ export interface TextOptions {
 export function renderText(document: StatusDocument, options: TextOptions): string {
   const clean = printable(document);
   const { providers, findings } = clean;
-  const lines = [...headLines(clean), ''];
+  const lines = [...headLines(clean, options), ''];
   if (providers !== undefined && providers.length > 0) {
     lines.push(...providerLines(providers, options), '', ...allSummary(providers, clean));
   } else {
     const entries = sortEntries(entriesOf(findings));
     const column = Math.max(
       0,
-      ...entries.map(({ mark, requirement }) => (mark === 'skip' ? 0 : requirement.length)),
+      ...entries.map((entry) => (isUnnamed(entry) ? 0 : entry.requirement.length)),
     );
     for (const entry of entries) lines.push(...entryLines(entry, column, options));
     if (entries.length > 0) lines.push('');
@@ -73,23 +73,33 @@ function entriesOf(findings: readonly Finding[]): Entry[] {
     }
   }
   return [...groups.values()].flatMap((group) =>
-    isFolded(group.mark) || group.findings.length >= alikeFrom
+    isFolded(group) || group.findings.length >= alikeFrom
       ? [group]
-      : group.findings.map((finding) => ({ ...group, findings: [finding] })),
+      : group.findings.map((finding) => ({
+          ...group,
+          requirement: finding.requirement,
+          findings: [finding],
+        })),
   );
 }
 
-/** Passes are one line a requirement, what does not apply one line a reason. */
+/** Passes are one line a requirement (of the node: one line a kind), what does not apply one line a reason. */
 function keyOf(finding: Finding, mark: Mark): string {
-  const { requirement, reason = '', target } = finding;
+  const { requirement, kind, reason = '', target } = finding;
   if (mark === 'skip') return `skip ${reason}`;
-  if (mark === 'pass') return `pass ${requirement}`;
+  if (mark === 'pass') return target.scope === 'node' ? `pass ${kind}` : `pass ${requirement}`;
   const direction = target.scope === 'peer' ? target.direction : 'node';
   return [mark, requirement, reason, direction].join(' ');
 }
 
-function isFolded(mark: Mark): boolean {
-  return mark === 'pass' || mark === 'skip';
+/** Whether its findings stay together even when they are few. */
+function isFolded({ mark, findings }: Entry): boolean {
+  return mark === 'skip' || (mark === 'pass' && findings[0]?.target.scope === 'peer');
+}
+
+/** Whether it stands for several requirements of this node. */
+function isManyRequirements({ mark, findings }: Entry): boolean {
+  return mark === 'pass' && findings.length > 1 && findings[0]?.target.scope === 'node';
 }
 
 function markOf({ outcome, level }: Finding, alternativePasses: boolean): Mark {
@@ -100,6 +110,11 @@ function markOf({ outcome, level }: Finding, alternativePasses: boolean): Mark {
 }
 
 const failedMarks = { required: 'fail', recommended: 'warn', info: 'info' } as const;
+
+/** Its requirements are listed instead: every one is named, so that --only and --ignore can use it. */
+function isUnnamed(entry: Entry): boolean {
+  return entry.mark === 'skip' || isManyRequirements(entry);
+}
 
 function sortEntries(entries: readonly Entry[]): Entry[] {
   const levels = { required: 0, recommended: 1, info: 2 };
@@ -114,7 +129,7 @@ function entryLines(entry: Entry, column: number, options: TextOptions): string[
   if (first === undefined) return [];
   const { label, style } = marks[mark];
   const { width = Number.POSITIVE_INFINITY, color } = options;
-  const name = mark === 'skip' ? '' : `${entry.requirement.padEnd(column)}  `;
+  const name = isUnnamed(entry) ? '' : `${entry.requirement.padEnd(column)}  `;
   const head = `${label.padEnd(labelWidth)}  ${name}`;
   const body = [targetText(entry), sentenceOf(entry)].filter((part) => part !== '').join('  ');
   const indent = ' '.repeat(labelWidth + 2);
@@ -143,13 +158,13 @@ function levelText({ level }: Finding, mark: Mark): string {
   return mark === 'unknown' ? `${level}: it could not be determined` : level;
 }
 
-function sentenceOf({ mark, findings }: Entry): string {
+function sentenceOf(entry: Entry): string {
+  const { mark, findings } = entry;
   const [first] = findings;
   if (first === undefined) return '';
-  if (mark === 'skip') {
-    const names = [...new Set(findings.map(({ requirement }) => requirement))];
-    return `${first.reason ?? 'not-applicable'}: ${shorten(names)}`;
-  }
+  const ids = [...new Set(findings.map(({ requirement }) => requirement))].join(', ');
+  if (mark === 'skip') return `${first.reason ?? 'not-applicable'}: ${ids}`;
+  if (isManyRequirements(entry)) return `${findings.length} of kind ${first.kind}: ${ids}`;
   const sentence =
     mark === 'alternative' ? `${first.message} (an alternative passes)` : first.message;
   const differs = findings.some(({ message }) => message !== first.message);
@@ -182,7 +197,10 @@ function shorten(names: readonly string[]): string {
   return rest <= 1 ? names.join(', ') : `${names.slice(0, namesShown).join(', ')} and ${rest} more`;
 }
 
-function headLines({ node, provider, peers, providers }: StatusDocument): string[] {
+function headLines(
+  { node, provider, peers, providers }: StatusDocument,
+  { width = Number.POSITIVE_INFINITY }: TextOptions,
+): string[] {
   const lines = [`${node.name}: ${node.os}, kernel ${node.kernel}, ${node.architecture}`];
   if (provider !== null) {
     const options = Object.entries(provider.options)
@@ -201,7 +219,7 @@ function headLines({ node, provider, peers, providers }: StatusDocument): string
   } else if (providers === undefined) {
     lines.push('no peers');
   }
-  return lines;
+  return lines.flatMap((line) => wrap(line, { width, indent: '  ', first: '' }));
 }
 
 const sources = {

@@ -97,6 +97,18 @@ ready: 1 failed, 0 warnings, 0 unknown, 0 passed, 0 skipped (0.8 s)
     ]);
   });
 
+  test('many passes of one kind on this node are one line that names each of them', () => {
+    const passes = (count: number) =>
+      Array.from({ length: count }, (_, index) => finding({ requirement: `canal.r${index}` }));
+    expect(marksOf(body(passes(3)))).toEqual(['PASS', 'PASS', 'PASS']);
+    expect(body(passes(12))).toEqual([
+      `✓ PASS     12 of kind udp-port: ${passes(12)
+        .map(({ requirement }) => requirement)
+        .join(', ')}`,
+    ]);
+    expect(render(passes(12))).toContain('12 passed');
+  });
+
   test('what an alternative makes up for is information, and does not count as failed', () => {
     const text = render([
       finding({ ...dropped, anyOf: 'g', peer: 'a' }),
