@@ -282,7 +282,7 @@ describe('the worst case', () => {
 
   test('leaves out the least of the requirements: what passes', async () => {
     const samples = await samplesOf(metrics, 'cni_preflight_requirement_outcome');
-    expect(samples).toHaveLength(288);
+    expect(samples).toHaveLength(280);
     const failures = samples.filter((line) => line.endsWith('outcome="fail"} 1'));
     expect(failures).toHaveLength(60);
     expect(failures.filter((line) => line.includes('level="recommended"'))).toHaveLength(20);
