@@ -34,6 +34,7 @@ export function countedNetwork(network: Network, kind: ProbeKind, metrics: Metri
     udp: async (...given) => await count(network.udp(...given)),
     echo: async (...given) => await count(network.echo(...given)),
     tcp: async (...given) => await count(network.tcp(...given)),
+    wasReported: (destination, port) => network.wasReported(destination, port),
     ipProtocol: async (...given) => await count(network.ipProtocol(...given)),
   };
 }

@@ -19,7 +19,7 @@ import { chooseDetected, chooseProvider, detectHere } from './provider-selection
 import { describeProviders } from './providers-command.ts';
 import { renderReport } from './report.ts';
 import { createScheduler } from './scheduler.ts';
-import { createServer } from './server.ts';
+import { createServer, listen } from './server.ts';
 import { packageVersion } from './version.ts';
 import { watchFile } from './watch-file.ts';
 import { runWish } from './wishes.ts';
@@ -276,7 +276,7 @@ async function createAgent(
       for (const { address, port } of wanted.length > 0 ? wanted : defaultListen(node)) {
         const server = serve();
         servers.push(server);
-        bound.push(await server.listen({ host: address, port }));
+        bound.push(await listen(server, { address, port }));
       }
     },
     addresses: () => bound,

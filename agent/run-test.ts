@@ -73,5 +73,7 @@ function answerOf(error: unknown, onCrash: (error: unknown) => void): Answer {
     return unknown('inconclusive', { error: error.message });
   }
   onCrash(error);
-  return unknown('check-crashed', { error: error instanceof Error ? error.message : `${error}` });
+  return unknown('check-crashed', {
+    error: error instanceof Error ? error.message : String(error),
+  });
 }

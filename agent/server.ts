@@ -144,6 +144,14 @@ export function createServer(options: ServerOptions): FastifyInstance {
   return app;
 }
 
+/** Opens the port of a server. Resolves to the URL that it is reached by. */
+export async function listen(
+  server: FastifyInstance,
+  { address, port }: { readonly address: string; readonly port: number },
+): Promise<string> {
+  return await server.listen({ host: address, port });
+}
+
 function addPages(app: FastifyInstance, options: ServerOptions): void {
   app.get('/', (_request, reply) => {
     const { html, contentSecurityPolicy } = statusPage(options.document());

@@ -26,6 +26,14 @@ export interface Sighting {
   readonly established?: boolean;
 }
 
+/** What the far witness remembers of UDP probes. */
+export interface WitnessReport {
+  /** How long it has been open; 0 when it is not. Of what was sent before, its silence says nothing. */
+  readonly witnessSeconds: number;
+  /** One for each nonce that was asked for. */
+  readonly heard: readonly boolean[];
+}
+
 /** One requirement that the peer is asked to test towards the asker. */
 export interface ProbeWish {
   readonly id: string;
@@ -48,11 +56,8 @@ export interface PeerChannel {
   readonly family: Family;
   /** What the agent runs, asked anew: an answer proves that the agent is alive now. */
   facts(signal: AbortSignal): Promise<PeerFacts | undefined>;
-  /** Whether these UDP probes of ours (by nonce) passed the peer's INPUT, and whether its witness is open at all. */
-  heard(
-    nonces: readonly bigint[],
-    signal: AbortSignal,
-  ): Promise<{ readonly witness: boolean; readonly heard: readonly boolean[] } | undefined>;
+  /** Whether these UDP probes of ours (by nonce) passed the peer's INPUT. */
+  heard(nonces: readonly bigint[], signal: AbortSignal): Promise<WitnessReport | undefined>;
   /** Opens a watch for a few seconds; undefined also when the peer refuses. */
   watch(watch: Watch, signal: AbortSignal): Promise<{ readonly id: string } | undefined>;
   /** What an open watch has seen. */

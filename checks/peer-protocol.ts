@@ -112,7 +112,10 @@ const Facts = Type.Object(
   strict,
 );
 const Heard = Type.Object(
-  { witness: Type.Boolean(), heard: Type.Array(Type.Boolean(), { maxItems: 32 }) },
+  {
+    witnessSeconds: Type.Number({ minimum: 0 }),
+    heard: Type.Array(Type.Boolean(), { maxItems: 32 }),
+  },
   strict,
 );
 const WatchOpened = Type.Object({ id: shortText }, strict);

@@ -122,7 +122,7 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
           return writeBody(options.facts(family));
         case 'heard':
           return writeBody({
-            witness: options.witness.has(family),
+            witnessSeconds: options.witness.openSeconds(family),
             heard: options.witness.heard(
               address,
               request.nonces.map((nonce) => BigInt(`0x${nonce}`)),

@@ -11,10 +11,9 @@ const memoryMs = 10 * 60_000;
 export function isOwnTurn(ownAddress: string, peerAddress: string, nowMs: number): boolean {
   if (nowMs % turnMs >= memoryMs) return false;
   const [first, second] = [ownAddress, peerAddress].sort();
-  const parity = [...`${first} ${second}`].reduce(
-    (sum, letter) => sum + (letter.codePointAt(0) ?? 0),
-    0,
-  );
+  const letters = `${first} ${second}`;
+  let parity = 0;
+  for (let at = 0; at < letters.length; at++) parity += letters.charCodeAt(at);
   const turn = (Math.floor(nowMs / turnMs) + parity) % 2;
   return (turn === 0 ? first : second) === ownAddress;
 }

@@ -9,7 +9,7 @@ import {
   pass,
   unknown,
 } from './check.ts';
-import type { PacketError, Path, UdpObservation } from './host/network.ts';
+import type { PacketError, UdpObservation } from './host/network.ts';
 import { hostAnswers } from './icmp-echo.ts';
 import { judgeErrors, judgeSendError } from './refusals.ts';
 
@@ -29,30 +29,32 @@ export async function probeUdpPort(
   target: PeerTarget,
   context: Context,
 ): Promise<Answer> {
-  const path = pathOf(target, context);
+  const path = { family: target.family, destination: target.address };
+  const started = performance.now();
   const send = async (): Promise<UdpObservation> =>
     await context.host.network.udp(path, probe, context.timeoutMs, context.signal);
   const observations = [await send()];
   if (observations[0]?.witnessed !== 'seen') {
     observations.push(...(await Promise.all(Array.from({ length: confirmations }, send))));
   }
-  return await judge(probe, observations, target, context);
+  return await judge(probe, observations, { target, context, started });
 }
 
-/** The path to a peer, from the own address that the plan chose where it chose one. */
-export function pathOf(target: PeerTarget, _context: Context): Path {
-  return { family: target.family, destination: target.address };
+/** Whom the probes were for, and when the first was sent (`performance.now()`). */
+interface Sent {
+  readonly target: PeerTarget;
+  readonly context: Context;
+  readonly started: number;
 }
 
 async function judge(
   probe: UdpProbe,
   observations: readonly UdpObservation[],
-  target: PeerTarget,
-  context: Context,
+  sent: Sent,
 ): Promise<Answer> {
   const evidence = evidenceOf(probe, observations);
-  const seen = observations.filter(({ witnessed }) => witnessed === 'seen');
-  if (seen.length > 0) return passed(observations, seen.length, evidence);
+  if (observations.some(({ witnessed }) => witnessed === 'seen'))
+    return await passed(observations, evidence, sent);
 
   for (const { witnessed, rewrittenTo } of observations) {
     if (witnessed === 'seen-rewritten')
@@ -60,57 +62,80 @@ async function judge(
     if (witnessed === 'seen-bad-checksum') return fail('bad-checksum', evidence);
     if (witnessed === 'seen-tproxy-possible') return unknown('tproxy-possible', evidence);
   }
+  const { target } = sent;
   const own = judgeSendError(observations, target, evidence);
   if (own !== undefined) return own;
   const refused = judgeErrors(observations, target, evidence);
   if (refused !== undefined) return refused;
-  return await askWitness(observations, evidence, target, context);
+  return await askWitness(probe, observations, evidence, sent);
 }
 
-/** Nothing came back. Only the far witness can tell a drop from a lost answer, and only a live one. */
+/** Nothing came back. Only the far witness can tell a drop from a lost answer, and only one that was there in time. */
 async function askWitness(
+  probe: UdpProbe,
   observations: readonly UdpObservation[],
   evidence: Evidence,
-  target: PeerTarget,
-  context: Context,
+  sent: Sent,
 ): Promise<Answer> {
+  const { target, context } = sent;
   if (observations.some(({ stalled }) => stalled)) return unknown('inconclusive', evidence);
-  const report = await context.peer?.heard(
-    observations.map(({ nonce }) => nonce),
-    context.signal,
-  );
+  const report = await reportOf(observations, sent);
   if (context.signal.aborted) return unknown('deadline', evidence);
   const portUnreachable = observations.some(({ errors }) => errors.some(isPortUnreachable));
-  if (report === undefined) {
+  if (report === 'no-agent') {
+    // Every way back may be closed while the peer's own probes, which say what they heard, still arrive.
+    if (context.host.network.wasReported(target.address, probe.port))
+      return pass({ ...evidence, reportedByPeer: true });
     if (portUnreachable) return unknown('refused-unwitnessed', evidence);
     return unknown(
       (await hostAnswers(target, context)) ? 'no-witness' : 'peer-unreachable',
       evidence,
     );
   }
-  if (!report.witness) return unknown('no-witness', evidence);
-  const heard = report.heard.filter(Boolean).length;
+  if (report === 'no-witness') return unknown('no-witness', evidence);
+  const heard = report.filter(Boolean).length;
   if (heard > 0) return pass({ ...evidence, witnessed: heard, answersLost: observations.length });
   return portUnreachable
     ? fail('rejected-by-firewall', evidence, { where: 'receiver-ingress', node: 'peer' })
     : fail('dropped', evidence);
 }
 
-function passed(
+/** Which of the probes the far witness saw, if it has been open since before the first of them. */
+async function reportOf(
   observations: readonly UdpObservation[],
-  witnessed: number,
+  { context, started }: Sent,
+): Promise<readonly boolean[] | 'no-agent' | 'no-witness'> {
+  const report = await context.peer?.heard(
+    observations.map(({ nonce }) => nonce),
+    context.signal,
+  );
+  if (report === undefined) return 'no-agent';
+  const sinceFirstSeconds = (performance.now() - started) / 1000;
+  return report.witnessSeconds > sinceFirstSeconds ? report.heard : 'no-witness';
+}
+
+/** Some were seen. Those that were not are lost only if the far witness, asked, did not see them either. */
+async function passed(
+  observations: readonly UdpObservation[],
   evidence: Evidence,
-): Answer {
-  const lost = observations.filter((one) => one.witnessed === undefined && !one.stalled);
-  const withRtt = observations.flatMap(({ rttSeconds }) => rttSeconds ?? []);
-  const answer = pass({
+  sent: Sent,
+): Promise<Answer> {
+  const seen = observations.filter(({ witnessed }) => witnessed === 'seen');
+  const rtts = seen.flatMap(({ rttSeconds }) => rttSeconds ?? []);
+  const all: Evidence = {
     ...evidence,
-    witnessed,
-    ...(withRtt.length === 0 ? {} : { rttSeconds: Math.min(...withRtt) }),
-  });
-  if (lost.length === 0 || answer.outcome !== 'pass') return answer;
+    witnessed: seen.length,
+    ...(rtts.length === 0 ? {} : { rttSeconds: Math.min(...rtts) }),
+  };
+  const silent = observations.filter((one) => one.witnessed === undefined && !one.stalled);
+  if (silent.length === 0) return pass(all);
+  const report = await reportOf(silent, sent);
+  if (report === 'no-agent' || report === 'no-witness') return pass(all);
+  const lost = silent.filter((_one, index) => report[index] === false);
+  if (lost.length === 0) return pass({ ...all, answersLost: silent.length });
   return {
-    ...answer,
+    outcome: 'pass',
+    evidence: all,
     partialLoss: {
       sent: observations.length,
       lost: lost.length,

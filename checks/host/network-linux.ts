@@ -7,6 +7,7 @@ import { encodeIpv4, ipv4HeaderBytes } from '../packet/ipv4.ts';
 import { ipv6HeaderBytes } from '../packet/ipv6.ts';
 import {
   decodeMessage,
+  encodeHeard,
   encodeMessage,
   type Mac,
   type Message,
@@ -41,6 +42,7 @@ import type {
   UdpObservation,
 } from './network.ts';
 import { Reactor } from './reactor.ts';
+import { createReports } from './reports.ts';
 import {
   icmpProtocol,
   openSocket,
@@ -109,6 +111,9 @@ export class LinuxNetwork implements Network, AsyncDisposable {
   readonly receiver: Receiver;
   readonly options: NetworkOptions;
   onEchoRequest: EchoRequestHandler | undefined;
+  /** What the own witness has heard lately of a peer: every probe to it carries that. */
+  heardFrom: ((address: string) => readonly bigint[]) | undefined;
+  readonly #reports = createReports();
   readonly #identifier: number;
   readonly #echo = new Map<Family, EchoSocket>();
   /** IPv6 UDP probes under way, by source port: a Packet Too Big reaches only the raw ICMPv6 socket. */
@@ -177,8 +182,9 @@ export class LinuxNetwork implements Network, AsyncDisposable {
         nonce,
         address: destination,
         port: probe.port,
-        body: probe.body ?? new Uint8Array(),
+        body: probe.body ?? encodeHeard(this.heardFrom?.(path.destination) ?? []),
       });
+      this.#reports.sent(nonce, path.destination, probe.port);
       sendError = this.libc.connect(fd, socketAddress(path.destination, probe.port));
       if (sendError === undefined) {
         const waiting = this.#wait(timeoutMs, signal);
@@ -235,6 +241,15 @@ export class LinuxNetwork implements Network, AsyncDisposable {
       ...(rttSeconds === undefined ? {} : { rttSeconds }),
       ...(answer === undefined ? {} : this.#readAnswer(answer)),
     };
+  }
+
+  wasReported(destination: string, port: number): boolean {
+    return this.#reports.has(destination, port);
+  }
+
+  /** Takes what a peer says that it heard of us. */
+  takeReport(address: string, nonces: readonly bigint[]): void {
+    this.#reports.heard(address, nonces);
   }
 
   async echo(

@@ -82,6 +82,8 @@ export interface Network {
   ): Promise<EchoObservation>;
   /** One TCP connect, closed at once. */
   tcp(path: Path, port: number, timeoutMs: number, signal: AbortSignal): Promise<TcpObservation>;
+  /** Whether the peer has said lately, in a probe of its own, that it heard a probe of ours to this port. */
+  wasReported(destination: string, port: number): boolean;
   /** One packet of IP protocol 4 or 50. The far end says by a sighting whether it came. */
   ipProtocol(
     path: Path,

@@ -4,6 +4,8 @@
 export interface HeardLog<T> {
   set(source: string, nonce: bigint, value: T): void;
   get(source: string, nonce: bigint): T | undefined;
+  /** The newest nonces of a source, oldest first. */
+  latest(source: string, count: number): readonly bigint[];
 }
 
 /** Keeps the last `perSource` entries of the last `sources` sources. */
@@ -22,6 +24,7 @@ export function createLog<T>(bounds: {
       forgetOldest(bySource, bounds.sources);
     },
     get: (source, nonce) => bySource.get(source)?.get(nonce),
+    latest: (source, count) => [...(bySource.get(source)?.keys() ?? [])].slice(-count),
   };
 }
 

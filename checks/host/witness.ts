@@ -8,7 +8,14 @@ import { internetChecksum, pseudoHeaderSum } from '../packet/checksum.ts';
 import { encodeEchoReply } from '../packet/icmp.ts';
 import { decodeIpv4, encodeIpv4 } from '../packet/ipv4.ts';
 import { encodeIpv6 } from '../packet/ipv6.ts';
-import { decodeMessage, encodeMessage, type Message, preambleBytes } from '../packet/message.ts';
+import {
+  decodeHeard,
+  decodeMessage,
+  encodeMessage,
+  type Message,
+  maximumHeard,
+  preambleBytes,
+} from '../packet/message.ts';
 import { decodeUdp, encodeUdp, judgeUdpChecksum, udpProtocol } from '../packet/udp.ts';
 import { attachFilter, connectionAttempts, nothing, probesOverUdp } from './bpf.ts';
 import { EPOLLIN, IPPROTO_RAW, IPPROTO_TCP } from './libc.ts';
@@ -58,6 +65,7 @@ export class Witness implements AsyncDisposable {
   readonly #heard = createLog<Witnessed>({ sources: 4096, perSource: 256 });
   readonly #buckets = createBuckets({ sources: 4096, perSecond: 400, burst: 800 });
   readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
+  readonly #openedAt = new Map<Family, number>();
   #nextWatch = 0;
 
   constructor(network: LinuxNetwork, options: WitnessOptions) {
@@ -69,8 +77,11 @@ export class Witness implements AsyncDisposable {
   open(): readonly Family[] {
     for (const family of ['ipv4', 'ipv6'] as const) {
       const fd = this.#openUdp(family);
-      if (fd !== undefined) this.#sockets.set(family, fd);
+      if (fd === undefined) continue;
+      this.#sockets.set(family, fd);
+      this.#openedAt.set(family, performance.now());
     }
+    this.#network.heardFrom = (address) => this.#heard.latest(address, maximumHeard);
     this.#network.onEchoRequest = (family, request, data) => {
       this.#onEchoRequest(family, request, data);
     };
@@ -79,6 +90,12 @@ export class Witness implements AsyncDisposable {
 
   has(family: Family): boolean {
     return this.#sockets.has(family);
+  }
+
+  /** How long the witness of a family has been open; 0 when it is not. */
+  openSeconds(family: Family): number {
+    const openedAt = this.#openedAt.get(family);
+    return openedAt === undefined ? 0 : (performance.now() - openedAt) / 1000;
   }
 
   /** Whether each of these probes from an address was seen as it was sent. */
@@ -131,8 +148,10 @@ export class Witness implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const id of [...this.#watches.keys()]) this.#closeWatch(id);
+    for (const id of this.#watches.keys()) this.#closeWatch(id);
     this.#network.onEchoRequest = undefined;
+    this.#network.heardFrom = undefined;
+    this.#openedAt.clear();
     for (const fd of [...this.#sockets.values(), ...this.#senders.values()]) {
       this.#network.reactor.remove(fd);
       this.#network.closeSocket(fd);
@@ -203,19 +222,20 @@ export class Witness implements AsyncDisposable {
       destinationPort: udp.sourcePort,
     };
     if (message.type === 'probe') {
+      const reported = decodeHeard(message.body);
+      if (reported !== undefined) this.#network.takeReport(source, reported);
       const checksum = judgeUdpChecksum({
         source: packet.source,
         destination: packet.destination,
         datagram: packet.datagram,
       });
       const bad = checksum === 'bad' || (checksum === 'none' && family === 'ipv6');
-      const kept = detached(message);
-      void this.#answer(kept, reply, bad).catch(() => {
+      void this.#answer(message, reply, bad).catch(() => {
         drop('answer-failed');
       });
     } else if (message.type === 'request') {
       const room = udp.payload.length;
-      void this.#respond(detached(message), source, family, (response) => {
+      void this.#respond(message, source, family, (response) => {
         if (response.length <= room) this.#sendUdp(reply, response);
         else drop('response-too-long');
       }).catch(() => {
@@ -401,15 +421,6 @@ function locateDatagram(
   const packet = decodeIpv4(received.bytes);
   if (packet === undefined) return undefined;
   return { source: packet.source, destination: packet.destination, datagram: packet.payload };
-}
-
-/** The receive buffer is used again for the next datagram; what outlives the handler is copied. */
-function detached(message: Message): Message {
-  return {
-    ...message,
-    address: Uint8Array.from(message.address),
-    body: Uint8Array.from(message.body),
-  };
 }
 
 /** ICMPv6 checksum over the pseudo header (RFC 4443 section 2.3); the kernel leaves packets with an own header alone. */
