@@ -49,6 +49,7 @@ export interface MeshOptions {
     wanted: StatusWanted,
     signal: AbortSignal,
   ) => Promise<PeerAnswer>;
+  /** Milliseconds on a clock that never jumps. */
   readonly now: () => number;
   /** Ends what is under way. */
   readonly signal: AbortSignal;
@@ -102,7 +103,7 @@ async function collect(options: MeshOptions): Promise<Mesh> {
     }
   };
   await Promise.all(Array.from({ length: concurrentPeers }, work));
-  return meshOf({ own, answers, wanted, collectedAtMs: options.now() });
+  return meshOf({ own, answers, wanted, collectedAtMs: Date.now() });
 }
 
 type Pair = Mesh['pairs'][number];
