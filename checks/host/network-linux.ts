@@ -2,7 +2,7 @@
 import type { Payload } from '../../rules/schema.ts';
 import type { Family } from '../check.ts';
 import { formatAddress, parseAddress } from '../packet/address.ts';
-import { decodeIcmp, encodeEchoRequest, icmpHeaderBytes } from '../packet/icmp.ts';
+import { icmpHeaderBytes } from '../packet/icmp.ts';
 import { encodeIpv4, ipv4HeaderBytes } from '../packet/ipv4.ts';
 import { ipv6HeaderBytes } from '../packet/ipv6.ts';
 import {
@@ -17,7 +17,7 @@ import {
 } from '../packet/message.ts';
 import { encodeDatagram } from '../packet/probe.ts';
 import { encodeUdp, udpHeaderBytes, udpProtocol } from '../packet/udp.ts';
-import { attachFilter, echoes, nothing } from './bpf.ts';
+import { EchoSockets, type IncomingEcho, secondsBetween } from './echo-sockets.ts';
 import { HostError } from './host.ts';
 import {
   EPOLLERR,
@@ -43,15 +43,9 @@ import type {
 } from './network.ts';
 import { Reactor } from './reactor.ts';
 import { createReports } from './reports.ts';
-import {
-  icmpProtocol,
-  openSocket,
-  type Received,
-  Receiver,
-  type SocketOptions,
-  socketAddress,
-} from './sockets.ts';
+import { openSocket, Receiver, type SocketOptions, socketAddress } from './sockets.ts';
 import type { SourcePorts } from './source-ports.ts';
+import { Waiters } from './waiting.ts';
 
 export interface NetworkOptions {
   /** Random per start; stands in every message. */
@@ -67,42 +61,17 @@ const SO_ERROR = 4;
 const fixedTtl = 64;
 /** Data of an echo request of ping(8). */
 const echoDataBytes = 56;
-const echoReceiveBuffer = 4 << 20;
+const leastEchoDataBytes = 16;
 /** After these an answer can no longer come: net, host or communication prohibited (RFC 1812 5.2.7.1, RFC 4443 3.1). */
 const prohibitedIpv4 = new Set([9, 10, 13]);
 const prohibitedIpv6 = new Set([1, 5, 6]);
 /** How long an ICMP error of our own stack may take after it refused a packet. */
 const ownErrorMs = 30;
 
-interface PendingEcho {
-  readonly token: bigint;
-  readonly nonce: bigint | undefined;
-  readonly destination: string;
-  readonly sentAt: bigint;
-  readonly onReply: (receivedAt: bigint) => void;
-  readonly onResponse: (message: Message) => void;
-  readonly onError: (error: PacketError) => void;
-}
-
-interface EchoSocket {
-  readonly fd: number;
-  readonly family: Family;
-  readonly raw: boolean;
-  readonly pending: Map<number, PendingEcho>;
-  sequence: number;
-}
-
 /** What a request over a datagram came back with. */
 export interface Exchange extends UdpObservation {
   readonly response?: Uint8Array;
 }
-
-/** Called with echo requests that carry a request of ours; the witness answers them. */
-export type EchoRequestHandler = (
-  family: Family,
-  request: { source: Uint8Array; destination: Uint8Array; identifier: number; sequence: number },
-  data: Uint8Array,
-) => void;
 
 /** Sends probes on Linux, through raw and ordinary sockets of this network namespace. */
 export class LinuxNetwork implements Network, AsyncDisposable {
@@ -110,15 +79,13 @@ export class LinuxNetwork implements Network, AsyncDisposable {
   readonly reactor: Reactor;
   readonly receiver: Receiver;
   readonly options: NetworkOptions;
-  onEchoRequest: EchoRequestHandler | undefined;
   /** What the own witness has heard lately of a peer: every probe to it carries that. */
   heardFrom: ((address: string) => readonly bigint[]) | undefined;
   readonly #reports = createReports();
-  readonly #identifier: number;
-  readonly #echo = new Map<Family, EchoSocket>();
+  readonly #waiters: Waiters;
+  readonly #echoes: EchoSockets;
   /** IPv6 UDP probes under way, by source port: a Packet Too Big reaches only the raw ICMPv6 socket. */
   readonly #tooBig = new Map<number, (destination: string, error: PacketError) => void>();
-  #fragmentingEcho: number | undefined;
   #headerSocket: number | undefined;
   #nonce: bigint;
   readonly #open = new Set<number>();
@@ -129,18 +96,32 @@ export class LinuxNetwork implements Network, AsyncDisposable {
     this.libc = openLibc();
     this.reactor = new Reactor(this.libc);
     this.receiver = new Receiver(this.libc);
-    // 16 bits of the session: two programs on one host do not take each other's replies for their own.
-    this.#identifier = Number(options.session & 0xffffn);
     this.#nonce = (options.session >> 16n) & 0xffffffffffffn;
+    this.#waiters = new Waiters(this.reactor);
+    this.#echoes = new EchoSockets({
+      libc: this.libc,
+      reactor: this.reactor,
+      receiver: this.receiver,
+      waiters: this.#waiters,
+      mac: options.mac,
+      identifier: Number(options.session & 0xffffn),
+      onDropped: options.onDropped,
+      onTooBig: (sourcePort, destination, error) => {
+        this.#tooBig.get(sourcePort)?.(destination, error);
+      },
+      open: (family, type, protocol, socketOptions) =>
+        this.#track(openSocket(this.libc, family, type, protocol, socketOptions)),
+    });
   }
 
   /** Opens the echo sockets now, so that missing rights show at once. Returns the families that work. */
   openEcho(): readonly Family[] {
-    const families: Family[] = [];
-    for (const family of ['ipv4', 'ipv6'] as const) {
-      if (this.#echoSocket(family) !== undefined) families.push(family);
-    }
-    return families;
+    return (['ipv4', 'ipv6'] as const).filter((family) => this.#echoes.open(family));
+  }
+
+  /** Hands over echo requests that carry a request of ours. */
+  set onEchoRequest(handler: ((echo: IncomingEcho) => void) | undefined) {
+    this.#echoes.onRequest = handler;
   }
 
   async udp(
@@ -187,7 +168,7 @@ export class LinuxNetwork implements Network, AsyncDisposable {
       this.#reports.sent(nonce, path.destination, probe.port);
       sendError = this.libc.connect(fd, socketAddress(path.destination, probe.port));
       if (sendError === undefined) {
-        const waiting = this.#wait(timeoutMs, signal);
+        const waiting = this.#waiters.wait(timeoutMs, signal);
         this.reactor.add(fd, EPOLLIN, (events) => {
           this.receiver.receive(fd, (received) => {
             const decoded = decodeMessage(received.bytes, this.options.mac);
@@ -259,17 +240,11 @@ export class LinuxNetwork implements Network, AsyncDisposable {
     signal: AbortSignal,
   ): Promise<EchoObservation> {
     const headers = headerBytes(path.family) + icmpHeaderBytes;
-    const data = Buffer.alloc(
-      Math.max(16, (probe.totalBytes ?? headers + echoDataBytes) - headers),
-    );
-    const { exchange, replied } = await this.#echoExchange(
-      path,
-      data,
-      { dontFragment: probe.dontFragment === true, awaitResponse: false },
-      timeoutMs,
-      signal,
-    );
-    return { ...exchange, replied };
+    const totalBytes = probe.totalBytes ?? headers + echoDataBytes;
+    const data = Buffer.alloc(Math.max(leastEchoDataBytes, totalBytes - headers));
+    const how = { dontFragment: probe.dontFragment === true };
+    const outcome = await this.#echoes.exchange(path, data, how, timeoutMs, signal);
+    return { sourcePort: 0, ...outcome };
   }
 
   /** Carries a request inside an echo request: the kernel answers, and the agent sends a second reply. */
@@ -294,15 +269,17 @@ export class LinuxNetwork implements Network, AsyncDisposable {
     );
     const data = Buffer.alloc(Math.max(totalBytes, message.length));
     data.set(message);
-    const { exchange, response } = await this.#echoExchange(
+    const how = { dontFragment: false, nonce };
+    const { response, ...outcome } = await this.#echoes.exchange(
       path,
       data,
-      { dontFragment: false, awaitResponse: true, nonce },
+      how,
       timeoutMs,
       signal,
     );
     return {
-      ...exchange,
+      ...outcome,
+      sourcePort: 0,
       nonce,
       ...(response === undefined ? {} : this.#readAnswer(response)),
     };
@@ -328,7 +305,7 @@ export class LinuxNetwork implements Network, AsyncDisposable {
           if (error !== undefined) errors.push(error);
         });
       } else {
-        const waiting = this.#wait(timeoutMs, signal);
+        const waiting = this.#waiters.wait(timeoutMs, signal);
         this.reactor.add(fd, EPOLLOUT, (events) => {
           if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === 0) return;
           if (ended) return;
@@ -371,7 +348,7 @@ export class LinuxNetwork implements Network, AsyncDisposable {
       // Connected, so that it hears the errors of this destination alone; the kernel's own ones go to nobody else.
       sendError = this.libc.connect(fd, socketAddress(path.destination, 0));
       if (sendError === undefined) {
-        const waiting = this.#wait(waitMs, signal);
+        const waiting = this.#waiters.wait(waitMs, signal);
         this.reactor.add(fd, EPOLLIN, (events) => {
           this.receiver.receive(fd, () => {});
           if ((events & EPOLLERR) !== 0) {
@@ -537,281 +514,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
     }
   }
 
-  #echoSocket(family: Family): EchoSocket | undefined {
-    const known = this.#echo.get(family);
-    if (known !== undefined) return known;
-    const options = {
-      // A raw IPv6 socket must not have it (a forged Packet Too Big would be believed); its errors arrive as messages.
-      receiveErrors: family === 'ipv4',
-      timestamps: true,
-      receiveBufferBytes: echoReceiveBuffer,
-      packetInfo: family === 'ipv6',
-    };
-    let fd: number;
-    let raw = true;
-    try {
-      fd = openSocket(this.libc, family, SOCK_RAW, icmpProtocol(family), options);
-    } catch (error) {
-      if (!(error instanceof HostError)) throw error;
-      if (error.code === 'EAFNOSUPPORT') return undefined;
-      raw = false;
-      try {
-        fd = openSocket(this.libc, family, SOCK_DGRAM, icmpProtocol(family), {
-          ...options,
-          receiveErrors: true,
-        });
-      } catch {
-        return undefined;
-      }
-    }
-    this.#track(fd);
-    const socket: EchoSocket = { fd, family, raw, pending: new Map(), sequence: 0 };
-    if (raw) attachFilter(this.libc, fd, echoes(family === 'ipv4', this.#identifier));
-    this.#echo.set(family, socket);
-    this.reactor.add(fd, EPOLLIN, (events) => {
-      if ((events & EPOLLIN) !== 0)
-        this.receiver.receive(fd, (received) => {
-          this.#onEcho(socket, received);
-        });
-      if ((events & EPOLLERR) !== 0) this.#readEchoErrors(socket, fd);
-    });
-    return socket;
-  }
-
-  /** Sends echo requests with DF; it receives nothing, and their errors come to the other ICMP socket. */
-  #fragmentSocket(): number {
-    if (this.#fragmentingEcho !== undefined) return this.#fragmentingEcho;
-    const fd = this.#openRaw('ipv4', icmpProtocol('ipv4'), { headerIncluded: true });
-    attachFilter(this.libc, fd, nothing);
-    this.#fragmentingEcho = fd;
-    return fd;
-  }
-
-  #readEchoErrors(socket: EchoSocket, fd: number): void {
-    this.receiver.receiveErrors(fd, ({ bytes, error }) => {
-      if (error === undefined) return;
-      // The queue returns what was sent, with the IP header on raw sockets that wrote it themselves.
-      const icmp = bytes[0] === 0x45 ? bytes.subarray(ipv4HeaderBytes) : bytes;
-      if (icmp.length < icmpHeaderBytes) return;
-      if (socket.raw && icmp.readUInt16BE(4) !== this.#identifier) return;
-      socket.pending.get(icmp.readUInt16BE(6))?.onError(error);
-    });
-    this.receiver.receive(fd, () => {});
-  }
-
-  #onEcho(socket: EchoSocket, received: Received): void {
-    const four = socket.family === 'ipv4';
-    const header = four && socket.raw ? ((received.bytes[0] ?? 0) & 15) * 4 : 0;
-    const icmp = received.bytes.subarray(header);
-    if (icmp.length < icmpHeaderBytes) return;
-    const type = icmp.readUInt8(0);
-    if (type === (four ? 0 : 129)) {
-      const pending = socket.pending.get(icmp.readUInt16BE(6));
-      if (pending === undefined) return;
-      if (pending.nonce === undefined) {
-        if (icmp.length >= icmpHeaderBytes + 8 && icmp.readBigUInt64BE(8) === pending.token)
-          pending.onReply(received.receivedAt);
-        return;
-      }
-      const decoded = decodeMessage(icmp.subarray(icmpHeaderBytes), this.options.mac);
-      if ('malformed' in decoded) {
-        this.options.onDropped(decoded.malformed);
-        return;
-      }
-      if (decoded.message.nonce !== pending.nonce) return;
-      if (decoded.message.type === 'response') pending.onResponse(decoded.message);
-      else pending.onReply(received.receivedAt);
-      return;
-    }
-    if (type === (four ? 8 : 128)) {
-      this.onEchoRequest?.(
-        socket.family,
-        {
-          source: Uint8Array.from(received.source),
-          destination: Uint8Array.from(
-            four ? received.bytes.subarray(16, 20) : (received.destination ?? []),
-          ),
-          identifier: icmp.readUInt16BE(4),
-          sequence: icmp.readUInt16BE(6),
-        },
-        Uint8Array.from(icmp.subarray(icmpHeaderBytes)),
-      );
-      return;
-    }
-    this.#onIcmpError(socket, received, icmp);
-  }
-
-  /** ICMPv6 errors come as messages; the quoted packet says whose they are. */
-  #onIcmpError(socket: EchoSocket, received: Received, icmp: Buffer): void {
-    const decoded = decodeIcmp(socket.family, icmp);
-    if (decoded?.kind !== 'error') return;
-    const { quoted } = decoded;
-    const destination = formatAddress(quoted.destination);
-    const error: PacketError = {
-      errno: decoded.type === 2 ? 'EMSGSIZE' : 'EHOSTUNREACH',
-      type: decoded.type,
-      code: decoded.code,
-      offender: formatAddress(received.source),
-      ...(decoded.mtu === undefined ? {} : { mtu: decoded.mtu }),
-    };
-    if (quoted.protocol === udpProtocol && decoded.type === 2 && quoted.sourcePort !== undefined) {
-      this.#tooBig.get(quoted.sourcePort)?.(destination, error);
-      return;
-    }
-    if (quoted.protocol !== icmpProtocol(socket.family) || quoted.identifier !== this.#identifier)
-      return;
-    if (quoted.sequence === undefined) return;
-    const pending = socket.pending.get(quoted.sequence);
-    if (pending !== undefined && destination === pending.destination) pending.onError(error);
-  }
-
-  async #echoExchange(
-    path: Path,
-    data: Buffer,
-    how: {
-      readonly dontFragment: boolean;
-      readonly awaitResponse: boolean;
-      readonly nonce?: bigint;
-    },
-    timeoutMs: number,
-    signal: AbortSignal,
-  ): Promise<{ exchange: Exchange; replied: boolean; response?: Message }> {
-    const socket = this.#echoSocket(path.family);
-    if (socket === undefined)
-      throw new HostError(
-        'missing-net-raw',
-        'ICMP echo needs CAP_NET_RAW or a group in net.ipv4.ping_group_range',
-      );
-    const token = this.#nextNonce();
-    if (how.nonce === undefined) data.writeBigUInt64BE(token, 0);
-    const sequence = this.#freeSequence(socket);
-    if (sequence === undefined) throw new HostError('EAGAIN', 'too many echo requests at once');
-    const errors: PacketError[] = [];
-    let rttSeconds: number | undefined;
-    let response: Message | undefined;
-    let replied = false;
-    const request = encodeEchoRequest({
-      family: path.family,
-      identifier: this.#identifier,
-      sequence,
-      data,
-    });
-    const waiting = this.#wait(timeoutMs, signal);
-    const sentAt = this.libc.now();
-    socket.pending.set(sequence, {
-      token,
-      nonce: how.nonce,
-      destination: path.destination,
-      sentAt,
-      onReply: (receivedAt) => {
-        replied = true;
-        rttSeconds = secondsBetween(sentAt, receivedAt);
-        if (!how.awaitResponse) waiting.end();
-      },
-      onResponse: (message) => {
-        response = message;
-        waiting.end();
-      },
-      onError: (error) => {
-        errors.push(error);
-        waiting.end();
-      },
-    });
-    const sendError = this.#sendEcho(socket, path, request, how.dontFragment);
-    if (sendError !== undefined) waiting.endWithin(ownErrorMs);
-    const stalled = await waiting.over;
-    socket.pending.delete(sequence);
-    const lost = !replied && response === undefined;
-    return {
-      replied,
-      ...(response === undefined ? {} : { response }),
-      exchange: {
-        sourcePort: 0,
-        nonce: token,
-        errors,
-        stalled: stalled && lost,
-        ...(sendError === undefined ? {} : { sendError }),
-        ...(rttSeconds === undefined ? {} : { rttSeconds }),
-      },
-    };
-  }
-
-  #sendEcho(
-    socket: EchoSocket,
-    path: Path,
-    request: Uint8Array,
-    dontFragment: boolean,
-  ): string | undefined {
-    const to = socketAddress(path.destination, 0);
-    if (!dontFragment) return this.libc.sendto(socket.fd, request, to);
-    if (!socket.raw)
-      throw new HostError('missing-net-raw', 'packets with DF set by hand need CAP_NET_RAW');
-    if (path.family === 'ipv4') {
-      const packet = encodeIpv4({
-        // Zero lets the kernel fill in the address of the route (raw(7), IP_HDRINCL).
-        source: path.source === undefined ? new Uint8Array(4) : addressBytes(path.source),
-        destination: addressBytes(path.destination),
-        protocol: icmpProtocol('ipv4'),
-        payload: request,
-        identification: 0,
-        dontFragment: true,
-        ttl: fixedTtl,
-      });
-      return this.libc.sendto(this.#fragmentSocket(), packet, to);
-    }
-    // The kernel takes a Packet Too Big that quotes an ICMPv6 echo into its route cache, whatever the socket says
-    // (icmpv6_err in net/ipv6/icmp.c): on IPv6 only UDP probes leave the host alone.
-    throw new Error('an echo request that must not be fragmented is for IPv4');
-  }
-
-  #freeSequence(socket: EchoSocket): number | undefined {
-    for (let tries = 0; tries < 0x10000; tries++) {
-      socket.sequence = (socket.sequence + 1) & 0xffff;
-      if (!socket.pending.has(socket.sequence)) return socket.sequence;
-    }
-    return undefined;
-  }
-
-  /**
-   * Waits for the end of a probe. `over` resolves to whether this process stalled: then what lies in the sockets has
-   * been handled first, and silence still proves nothing, for the far end may have answered into a full buffer.
-   */
-  #wait(timeoutMs: number, signal: AbortSignal): Waiting {
-    const started = performance.now();
-    let end: () => void = () => {};
-    let endWithin: (ms: number) => void = () => {};
-    const over = new Promise<boolean>((resolve) => {
-      let timer: NodeJS.Timeout;
-      const finish = (stalled: boolean): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', stop);
-        resolve(stalled);
-      };
-      const stop = (): void => {
-        finish(true);
-      };
-      const arm = (ms: number): void => {
-        const due = performance.now() + ms;
-        timer = setTimeout(() => {
-          const lateMs = performance.now() - due;
-          if (!this.#closed) this.reactor.drain();
-          finish(lateMs > Math.max(100, timeoutMs / 2));
-        }, ms);
-      };
-      end = () => {
-        finish(false);
-      };
-      endWithin = (ms) => {
-        clearTimeout(timer);
-        arm(Math.min(ms, Math.max(0, timeoutMs - (performance.now() - started))));
-      };
-      arm(timeoutMs);
-      if (signal.aborted) stop();
-      else signal.addEventListener('abort', stop, { once: true });
-    });
-    return { over, end, endWithin };
-  }
-
   #track(fd: number): number {
     this.#open.add(fd);
     return fd;
@@ -820,12 +522,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
   #close(fd: number): void {
     if (this.#open.delete(fd)) this.libc.close(fd);
   }
-}
-
-interface Waiting {
-  readonly over: Promise<boolean>;
-  readonly end: () => void;
-  readonly endWithin: (ms: number) => void;
 }
 
 /**
@@ -868,10 +564,4 @@ function addressBytes(address: string): Uint8Array {
   const bytes = parseAddress(address);
   if (bytes === undefined) throw new Error(`not an address: ${address}`);
   return bytes;
-}
-
-function secondsBetween(sentAt: bigint, receivedAt: bigint): number | undefined {
-  if (receivedAt === 0n) return undefined;
-  // A step of the clock between the two must not show as a negative time.
-  return Math.max(0, Number(receivedAt - sentAt)) / 1e9;
 }

@@ -5,6 +5,10 @@ import { EPOLLIN, epollDataOffset, epollEventBytes, type Libc, type NativeMemory
 export type Ready = (events: number) => void;
 
 const maximumEvents = 128;
+/** Wake-ups closer than this are thick; after so many of them in a row the reactor rests in between. */
+const thickMs = 8;
+const thickWakeups = 16;
+const restMs = 4;
 
 /** Tells owners of descriptors when there is something to read. */
 export class Reactor implements AsyncDisposable {
@@ -59,14 +63,28 @@ export class Reactor implements AsyncDisposable {
     this.#libc.free(this.#polled);
   }
 
+  /**
+   * Waits, handles, waits again. When wake-ups come thick it rests between them, so that one wake-up serves several
+   * messages; receive times are the kernel's, so resting blurs no measurement.
+   */
   async #loop(): Promise<void> {
+    let restless = 0;
     while (!this.#closing) {
+      const waitedFrom = performance.now();
       const ready = await new Promise<number>((resolve) => {
         this.#libc.epollWait(this.#epoll, this.#events.address, maximumEvents, resolve);
       });
       if (this.#closing) return;
       if (ready > 0) this.#dispatch(this.#events.bytes, ready);
+      restless = performance.now() - waitedFrom < thickMs ? restless + 1 : 0;
+      if (restless >= thickWakeups) await this.#rest();
     }
+  }
+
+  #rest(): Promise<void> {
+    return new Promise((resolve) => {
+      setTimeout(resolve, restMs);
+    });
   }
 
   #dispatch(bytes: Buffer, ready: number): void {

@@ -18,6 +18,7 @@ import {
 } from '../packet/message.ts';
 import { decodeUdp, encodeUdp, judgeUdpChecksum, udpProtocol } from '../packet/udp.ts';
 import { attachFilter, connectionAttempts, nothing, probesOverUdp } from './bpf.ts';
+import type { IncomingEcho } from './echo-sockets.ts';
 import { EPOLLIN, IPPROTO_RAW, IPPROTO_TCP } from './libc.ts';
 import type { Witnessed } from './network.ts';
 import { ipProbeHeaderBytes, type LinuxNetwork } from './network-linux.ts';
@@ -82,8 +83,8 @@ export class Witness implements AsyncDisposable {
       this.#openedAt.set(family, performance.now());
     }
     this.#network.heardFrom = (address) => this.#heard.latest(address, maximumHeard);
-    this.#network.onEchoRequest = (family, request, data) => {
-      this.#onEchoRequest(family, request, data);
+    this.#network.onEchoRequest = (echo) => {
+      this.#onEchoRequest(echo);
     };
     return [...this.#sockets.keys()];
   }
@@ -336,11 +337,8 @@ export class Witness implements AsyncDisposable {
   }
 
   /** A request inside an echo request; the kernel sends its own reply, ours is a second one. */
-  #onEchoRequest(
-    family: Family,
-    echo: { source: Uint8Array; destination: Uint8Array; identifier: number; sequence: number },
-    data: Uint8Array,
-  ): void {
+  #onEchoRequest(echo: IncomingEcho): void {
+    const { family, data } = echo;
     const { onDropped, mac, session } = this.#network.options;
     const decoded = decodeMessage(data, mac);
     if ('malformed' in decoded) {
@@ -363,7 +361,7 @@ export class Witness implements AsyncDisposable {
         onDropped('response-too-long');
         return;
       }
-      const reply = encodeEchoReply({ ...echo, family, data: response });
+      const reply = encodeEchoReply({ ...echo, data: response });
       const reverse = { source: echo.destination, destination: echo.source };
       if (family === 'ipv6') fillIcmpv6Checksum(reply, reverse);
       this.#sendIp(

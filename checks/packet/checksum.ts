@@ -1,5 +1,4 @@
 /** @module The Internet checksum (RFC 1071) and the pseudo-headers that UDP, TCP and ICMPv6 add to it. */
-import { viewOf } from './bytes.ts';
 
 /**
  * The folded 16-bit one's complement sum, not inverted (RFC 1071 section 1); an odd last byte is the upper half of a word.
@@ -7,12 +6,14 @@ import { viewOf } from './bytes.ts';
  * `initial` continues an earlier sum, which must have covered an even number of bytes.
  */
 export function onesComplementSum(bytes: Uint8Array, initial = 0): number {
-  const view = viewOf(bytes);
+  // By index and not through a DataView: asking a short array for its buffer makes V8 move it out of the heap,
+  // which costs more than the whole sum.
   const even = bytes.length & ~1;
   // 65,535 bytes add up to less than 2^31, and a number is exact to 2^53: folding once at the end is enough.
   let sum = initial;
-  for (let offset = 0; offset < even; offset += 2) sum += view.getUint16(offset);
-  if (even !== bytes.length) sum += view.getUint8(even) * 0x100;
+  for (let offset = 0; offset < even; offset += 2)
+    sum += (bytes[offset] ?? 0) * 0x100 + (bytes[offset + 1] ?? 0);
+  if (even !== bytes.length) sum += (bytes[even] ?? 0) * 0x100;
   return fold(sum);
 }
 

@@ -77,13 +77,18 @@ export function encodeEchoReply(echo: EchoToSend): Uint8Array {
 
 function encodeEcho(type: number, { family, identifier, sequence, data }: EchoToSend): Uint8Array {
   const bytes = new Uint8Array(icmpHeaderBytes + data.length);
-  const view = viewOf(bytes);
-  view.setUint8(0, type);
-  view.setUint16(4, identifier);
-  view.setUint16(6, sequence);
+  bytes[0] = type;
+  setUint16(bytes, 4, identifier);
+  setUint16(bytes, 6, sequence);
   bytes.set(data, icmpHeaderBytes);
-  if (family === 'ipv4') view.setUint16(2, internetChecksum(bytes));
+  if (family === 'ipv4') setUint16(bytes, 2, internetChecksum(bytes));
   return bytes;
+}
+
+/** Without a DataView: a thousand of these leave in a second (see checksum.ts). */
+function setUint16(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >> 8;
+  bytes[offset + 1] = value & 0xff;
 }
 
 /** Destination unreachable, source quench, time exceeded, parameter problem (a redirect is no error: the packet went on). */
