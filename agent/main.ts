@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /** @module The program: wires the command line to the process. The only file that ends it. */
 import { setMaxListeners } from 'node:events';
-import { runCli } from './cli.ts';
 import type { Commands } from './commands.ts';
 import { exitCodes } from './exit-code.ts';
+import { keepHeapSmall } from './heap.ts';
 import { packageVersion } from './version.ts';
 
 /** DESIGN: SIGTERM ends the agent in under two seconds. */
@@ -49,6 +49,8 @@ process.on('unhandledRejection', onFatal);
 process.stdout.on('error', onOutputError);
 process.stderr.on('error', onOutputError);
 
+keepHeapSmall();
+const { runCli } = await import('./cli.ts');
 process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
