@@ -31,6 +31,9 @@ const EFD_NONBLOCK = 0x800;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const CLOCK_REALTIME = 0;
+const maximumDatagramBytes = 65_536;
+/** struct sockaddr_storage. */
+const maximumNameBytes = 128;
 
 /** Memory outside the JavaScript heap that the kernel may write to while nobody looks. */
 export interface NativeMemory {
@@ -74,15 +77,13 @@ export function openLibc(): Libc {
   const library = koffi.load(null);
   const cSocket = library.func('int socket(int, int, int)');
   const cClose = library.func('int close(int)');
-  const cSetsockopt = library.func('int setsockopt(int, int, int, const void *, uint32_t)');
+  const cSetsockopt = library.func('int setsockopt(int, int, int, uint64_t, uint32_t)');
   const cGetsockopt = library.func('int getsockopt(int, int, int, void *, void *)');
-  const cBind = library.func('int bind(int, const void *, uint32_t)');
-  const cConnect = library.func('int connect(int, const void *, uint32_t)');
+  const cBind = library.func('int bind(int, uint64_t, uint32_t)');
+  const cConnect = library.func('int connect(int, uint64_t, uint32_t)');
   const cGetsockname = library.func('int getsockname(int, void *, void *)');
-  const cSend = library.func('int64_t send(int, const void *, size_t, int)');
-  const cSendto = library.func(
-    'int64_t sendto(int, const void *, size_t, int, const void *, uint32_t)',
-  );
+  const cSend = library.func('int64_t send(int, uint64_t, size_t, int)');
+  const cSendto = library.func('int64_t sendto(int, uint64_t, size_t, int, uint64_t, uint32_t)');
   const cRecvmmsg = library.func('int recvmmsg(int, uint64_t, unsigned int, int, uint64_t)');
   const cEpollCreate = library.func('int epoll_create1(int)');
   const cEpollCtl = library.func('int epoll_ctl(int, int, int, const void *)');
@@ -90,7 +91,7 @@ export function openLibc(): Libc {
   const cEventfd = library.func('int eventfd(unsigned int, int)');
   const cWrite = library.func('int64_t write(int, const void *, size_t)');
   const cRead = library.func('int64_t read(int, void *, size_t)');
-  const cClockGettime = library.func('int clock_gettime(int, void *)');
+  const cClockGettime = library.func('int clock_gettime(int, uint64_t)');
 
   const names = new Map<number, string>();
   for (const [name, number] of Object.entries(koffi.os.errno)) {
@@ -107,10 +108,30 @@ export function openLibc(): Libc {
     const code = errno();
     throw new HostError(code, `${call}: ${code}`);
   };
-  const timespec = Buffer.alloc(16);
+  const pointers = new Map<bigint, unknown>();
+  const allocate = (size: number): NativeMemory => {
+    const pointer: unknown = koffi.alloc('uint8_t', size);
+    const address = koffi.address(pointer);
+    pointers.set(address, pointer);
+    const bytes = Buffer.from(koffi.view(pointer, size));
+    bytes.fill(0);
+    return { address, bytes };
+  };
+  // Arguments go through memory of our own: V8 keeps a short array inside its heap, and moves it out for good when
+  // native code asks for its address, which costs more than the system call.
+  const data = allocate(maximumDatagramBytes);
+  const name = allocate(maximumNameBytes);
+  const time = allocate(16);
+  const asData = (bytes: Uint8Array): bigint => {
+    data.bytes.set(bytes);
+    return data.address;
+  };
+  const asName = (bytes: Uint8Array): bigint => {
+    name.bytes.set(bytes);
+    return name.address;
+  };
   const eight = Buffer.alloc(8);
   const one = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
-  const pointers = new Map<bigint, unknown>();
 
   return {
     socket: (family, type, protocol) =>
@@ -118,27 +139,30 @@ export function openLibc(): Libc {
     close: (fd) => {
       cClose(fd);
     },
-    setsockopt: (fd, level, name, value) =>
-      cSetsockopt(fd, level, name, value, value.length) < 0 ? errno() : undefined,
-    getsockoptInt: (fd, level, name) => {
+    setsockopt: (fd, level, option, value) =>
+      cSetsockopt(fd, level, option, asData(value), value.length) < 0 ? errno() : undefined,
+    getsockoptInt: (fd, level, option) => {
       const value = Buffer.alloc(4);
       const length = Buffer.from([4, 0, 0, 0]);
-      check(cGetsockopt(fd, level, name, value, length), 'getsockopt');
+      check(cGetsockopt(fd, level, option, value, length), 'getsockopt');
       return value.readInt32LE(0);
     },
-    bind: (fd, address) => (cBind(fd, address, address.length) < 0 ? errno() : undefined),
-    connect: (fd, address) => (cConnect(fd, address, address.length) < 0 ? errno() : undefined),
+    bind: (fd, address) => (cBind(fd, asName(address), address.length) < 0 ? errno() : undefined),
+    connect: (fd, address) =>
+      cConnect(fd, asName(address), address.length) < 0 ? errno() : undefined,
     localAddress: (fd) => {
-      const name = Buffer.alloc(28);
+      const own = Buffer.alloc(28);
       const length = Buffer.from([28, 0, 0, 0]);
-      check(cGetsockname(fd, name, length), 'getsockname');
-      const six = name.readUInt16LE(0) === AF_INET6;
-      return formatAddress(six ? name.subarray(8, 24) : name.subarray(4, 8));
+      check(cGetsockname(fd, own, length), 'getsockname');
+      const six = own.readUInt16LE(0) === AF_INET6;
+      return formatAddress(six ? own.subarray(8, 24) : own.subarray(4, 8));
     },
     send: (fd, bytes) =>
-      Number(cSend(fd, bytes, bytes.length, MSG_DONTWAIT)) < 0 ? errno() : undefined,
+      Number(cSend(fd, asData(bytes), bytes.length, MSG_DONTWAIT)) < 0 ? errno() : undefined,
     sendto: (fd, bytes, address) =>
-      Number(cSendto(fd, bytes, bytes.length, MSG_DONTWAIT, address, address.length)) < 0
+      Number(
+        cSendto(fd, asData(bytes), bytes.length, MSG_DONTWAIT, asName(address), address.length),
+      ) < 0
         ? errno()
         : undefined,
     recvmmsg: (fd, vector, count, flags) => {
@@ -168,17 +192,10 @@ export function openLibc(): Libc {
       cRead(fd, eight, eight.length);
     },
     now: () => {
-      cClockGettime(CLOCK_REALTIME, timespec);
-      return timespec.readBigInt64LE(0) * 1_000_000_000n + timespec.readBigInt64LE(8);
+      cClockGettime(CLOCK_REALTIME, time.address);
+      return time.bytes.readBigInt64LE(0) * 1_000_000_000n + time.bytes.readBigInt64LE(8);
     },
-    allocate: (size) => {
-      const pointer: unknown = koffi.alloc('uint8_t', size);
-      const address = koffi.address(pointer);
-      pointers.set(address, pointer);
-      const bytes = Buffer.from(koffi.view(pointer, size));
-      bytes.fill(0);
-      return { address, bytes };
-    },
+    allocate,
     free: (memory) => {
       const pointer = pointers.get(memory.address);
       pointers.delete(memory.address);

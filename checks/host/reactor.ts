@@ -6,9 +6,9 @@ export type Ready = (events: number) => void;
 
 const maximumEvents = 128;
 /** Wake-ups closer than this are thick; after so many of them in a row the reactor rests in between. */
-const thickMs = 8;
+const thickMs = 12;
 const thickWakeups = 16;
-const restMs = 4;
+const restMs = 8;
 
 /** Tells owners of descriptors when there is something to read. */
 export class Reactor implements AsyncDisposable {

@@ -17,12 +17,25 @@ export interface Waiting {
 /** A timer that fires so late says that the process did not run; the shortest that is told from ordinary load. */
 const leastStallMs = 100;
 
-/** Makes waits that end with a signal. One listener a signal, however many probes wait: listeners are dear. */
-export class Waiters {
-  readonly #reactor: Reactor;
-  readonly #bySignal = new WeakMap<AbortSignal, Set<() => void>>();
+/** Waits end on a grid this wide, so that one timer serves all that are due together. */
+const gridMs = 16;
 
-  constructor(reactor: Reactor) {
+interface Wait {
+  /** Point of the grid at which it ends. */
+  due: number;
+  readonly timeoutMs: number;
+  readonly finish: (stalled: boolean) => void;
+}
+
+/** Makes waits. One timer and one listener a signal, however many probes wait: a thousand a second are dear. */
+export class Waiters {
+  readonly #reactor: Pick<Reactor, 'drain'>;
+  readonly #bySignal = new WeakMap<AbortSignal, Set<() => void>>();
+  readonly #byDue = new Map<number, Set<Wait>>();
+  #timer: NodeJS.Timeout | undefined;
+  #timerDue = Number.POSITIVE_INFINITY;
+
+  constructor(reactor: Pick<Reactor, 'drain'>) {
     this.#reactor = reactor;
   }
 
@@ -33,36 +46,72 @@ export class Waiters {
     const over = new Promise<boolean>((resolve) => {
       settle = resolve;
     });
-    let timer: NodeJS.Timeout;
-    const finish = (stalled: boolean): void => {
-      clearTimeout(timer);
-      stops.delete(stop);
-      settle(stalled);
-    };
     const stop = (): void => {
-      finish(true);
+      this.#remove(wait);
+      stops.delete(stop);
+      settle(true);
     };
-    const arm = (ms: number): NodeJS.Timeout => {
-      const due = performance.now() + ms;
-      return setTimeout(() => {
-        const lateMs = performance.now() - due;
-        this.#reactor.drain();
-        finish(lateMs > Math.max(leastStallMs, timeoutMs / 2));
-      }, ms);
+    const wait: Wait = {
+      due: gridPoint(started + timeoutMs),
+      timeoutMs,
+      finish: (stalled) => {
+        this.#remove(wait);
+        stops.delete(stop);
+        settle(stalled);
+      },
     };
-    timer = arm(timeoutMs);
+    this.#add(wait);
     stops.add(stop);
     if (signal.aborted) stop();
     return {
       over,
       end: () => {
-        finish(false);
+        wait.finish(false);
       },
       endWithin: (ms) => {
-        clearTimeout(timer);
-        timer = arm(Math.min(ms, Math.max(0, timeoutMs - (performance.now() - started))));
+        this.#remove(wait);
+        wait.due = gridPoint(Math.min(performance.now() + ms, started + timeoutMs));
+        this.#add(wait);
       },
     };
+  }
+
+  #add(wait: Wait): void {
+    const together = this.#byDue.get(wait.due);
+    if (together === undefined) this.#byDue.set(wait.due, new Set([wait]));
+    else together.add(wait);
+    if (wait.due < this.#timerDue) this.#arm(wait.due);
+  }
+
+  #remove(wait: Wait): void {
+    const together = this.#byDue.get(wait.due);
+    together?.delete(wait);
+    if (together?.size === 0) this.#byDue.delete(wait.due);
+  }
+
+  #arm(due: number): void {
+    clearTimeout(this.#timer);
+    this.#timerDue = due;
+    this.#timer = setTimeout(
+      () => {
+        this.#expire();
+      },
+      Math.max(0, due - performance.now()),
+    );
+  }
+
+  #expire(): void {
+    this.#timerDue = Number.POSITIVE_INFINITY;
+    const now = performance.now();
+    const due = [...this.#byDue].filter(([at]) => at <= now).flatMap(([, waits]) => [...waits]);
+    // What came in meanwhile is handled first, and may end some of them well.
+    if (due.length > 0) this.#reactor.drain();
+    for (const wait of due) {
+      if (this.#byDue.get(wait.due)?.has(wait) !== true) continue;
+      wait.finish(now - wait.due > Math.max(leastStallMs, wait.timeoutMs / 2));
+    }
+    const [next] = [...this.#byDue.keys()].sort((one, other) => one - other);
+    if (next !== undefined) this.#arm(next);
   }
 
   #stopsOf(signal: AbortSignal): Set<() => void> {
@@ -79,4 +128,8 @@ export class Waiters {
     );
     return stops;
   }
+}
+
+function gridPoint(at: number): number {
+  return Math.ceil(at / gridMs) * gridMs;
 }
