@@ -27,6 +27,8 @@ export interface AssessmentOptions {
   /** Failing rounds in a row that make a `fail` towards a peer. */
   readonly confirmRounds: number;
   readonly takesTurns: boolean;
+  /** How old the answers of peers may be; the agent is content with those of the peer's last round. */
+  readonly verdictSeconds: () => number;
   /** Wraps the sockets, so that probes can be counted by the kind of requirement that sends them. */
   readonly networkFor?: (kind: Kind) => Network;
 }
@@ -129,6 +131,7 @@ export function createAssessment(options: AssessmentOptions): Assessment {
         shared: shared(),
         hostFor: ({ requirement }) => hostFor(requirement.kind),
         takesTurns: options.takesTurns,
+        verdictSeconds: options.verdictSeconds(),
         signal,
         onAnswer: (test, answer, timing) => {
           hooks.onProgress?.(++done, tests.length);

@@ -25,8 +25,8 @@ import {
 import { summarise } from './summary.ts';
 import { runWish } from './wishes.ts';
 
-/** How long an answer to a peer's wish is kept: a check lives for seconds. */
-const keepMs = 15_000;
+/** Whoever runs a check has just changed something: older answers of peers would tell of before. */
+const verdictSeconds = 5;
 /** How often `--wait` looks whether the peers have appeared. */
 const lookAgainMs = 500;
 /** Quiet for so many probe timeouts: the peers have what they wanted. */
@@ -56,13 +56,13 @@ export async function runCheck(
       intervalMs: Number.MAX_SAFE_INTEGER,
       confirmRounds: 1,
       takesTurns: false,
+      verdictSeconds: () => verdictSeconds,
     });
   await using node: Node = await openNode({
     name: values.nodeName,
     key: loaded.key,
     timeoutMs,
     cataloguePorts: cataloguePorts(catalogue),
-    keepMs,
     onDropped: () => {},
     onAsked: () => {
       lastAsked = performance.now();

@@ -87,7 +87,6 @@ async function createAgent(
     key: loaded.key,
     timeoutMs: loaded.values.timeoutSeconds * 1000,
     cataloguePorts: cataloguePorts(catalogue),
-    keepMs: keepMsOf(loaded),
     onDropped: (reason) => {
       metrics.datagramDropped(reason);
     },
@@ -129,6 +128,7 @@ async function createAgent(
       intervalMs: of.loaded.values.intervalSeconds * 1000,
       confirmRounds: 2,
       takesTurns: true,
+      verdictSeconds: () => verdictSecondsOf(setup.loaded),
       networkFor: (kind) =>
         isProbing(kind) ? countedNetwork(node.host.network, kind, metrics) : node.host.network,
     });
@@ -318,9 +318,9 @@ function defaultListen(node: Node): readonly ListenAddress[] {
   }));
 }
 
-/** An answer of the last round serves the peer until the next one is surely there. */
-function keepMsOf({ values }: LoadedConfiguration): number {
-  return values.intervalSeconds * 1000 * 1.5 + 2000;
+/** An answer of the peer's last round serves until its next one is surely there. */
+function verdictSecondsOf({ values }: LoadedConfiguration): number {
+  return Math.min(3600, values.intervalSeconds * 1.5 + 2);
 }
 
 /** The smallest path MTU of the findings. */

@@ -25,8 +25,6 @@ export interface NodeOptions {
   readonly timeoutMs: number;
   /** Ports of every provider in the catalogue: never a source port of ours. */
   readonly cataloguePorts: ReadonlySet<number>;
-  /** How long an answer about a peer may be handed to that peer. */
-  readonly keepMs: number;
   readonly onDropped: (reason: string) => void;
   /** Told whenever a peer asks something. */
   readonly onAsked?: () => void;
@@ -103,7 +101,6 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       overlay,
     }),
     probe: options.probe,
-    keepMs: options.keepMs,
   });
   let witnesses: readonly Family[] = [];
   try {

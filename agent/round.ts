@@ -20,6 +20,8 @@ export interface RoundInput {
   readonly hostFor?: (test: PlannedTest) => SharedContext['host'];
   /** Whether protocols without ports are probed in turns with the peer: the agent does, `check` does not. */
   readonly takesTurns: boolean;
+  /** How old the answers of peers may be. */
+  readonly verdictSeconds: number;
   readonly signal: AbortSignal;
   readonly onAnswer: (test: PlannedTest, answer: Answer, timing: Timing) => void;
   readonly onInbound: (test: PlannedTest, verdict: PeerVerdict) => void;
@@ -120,7 +122,7 @@ async function askPeer({ target, tests }: PeerGroup, input: RoundInput): Promise
       : await withDeadline(
           Math.max(10_000, shared.timeoutMs * 24),
           signal,
-          async (deadline) => await channel.confirm(wishes, deadline),
+          async (deadline) => await channel.confirm(wishes, input.verdictSeconds, deadline),
         );
   if (signal.aborted) return;
   for (const test of wanted) {

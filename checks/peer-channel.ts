@@ -62,9 +62,10 @@ export interface PeerChannel {
   watch(watch: Watch, signal: AbortSignal): Promise<{ readonly id: string } | undefined>;
   /** What an open watch has seen. */
   sighting(id: string, signal: AbortSignal): Promise<Sighting | undefined>;
-  /** The peer's own answers about the way from it to us; what it has not tested yet it tests now. */
+  /** The peer's own answers about the way from it to us; what it has not tested so lately it tests now. */
   confirm(
     wishes: readonly ProbeWish[],
+    maximumAgeSeconds: number,
     signal: AbortSignal,
   ): Promise<readonly PeerVerdict[] | undefined>;
 }

@@ -113,9 +113,10 @@ export function createPeerChannel(options: {
 
   async function confirmSome(
     wishes: readonly ProbeWish[],
+    maximumAgeSeconds: number,
     signal: AbortSignal,
   ): Promise<readonly PeerVerdict[] | undefined> {
-    const request = { op: 'confirm', requirements: [...wishes] } as Request;
+    const request = { op: 'confirm', requirements: [...wishes], maximumAgeSeconds } as Request;
     const until = performance.now() + options.confirmMs;
     const verdicts = new Map<string, PeerVerdict>();
     for (;;) {
@@ -145,10 +146,14 @@ export function createPeerChannel(options: {
     },
     watch: async (watch, signal) => await read({ op: 'watch', ...watch }, readWatchOpened, signal),
     sighting: async (id, signal) => await read({ op: 'sighting', id }, readSighting, signal),
-    confirm: async (wishes, signal) => {
+    confirm: async (wishes, maximumAgeSeconds, signal) => {
       const verdicts: PeerVerdict[] = [];
       for (let at = 0; at < wishes.length; at += wishesAtOnce) {
-        const some = await confirmSome(wishes.slice(at, at + wishesAtOnce), signal);
+        const some = await confirmSome(
+          wishes.slice(at, at + wishesAtOnce),
+          maximumAgeSeconds,
+          signal,
+        );
         if (some === undefined) return at === 0 ? undefined : verdicts;
         verdicts.push(...some);
       }

@@ -56,6 +56,8 @@ export const Request = Type.Union([
     {
       op: Type.Literal('confirm'),
       requirements: Type.Array(Wish, { minItems: 1, maxItems: 8 }),
+      /** An older answer is of no use: the peer tests again. */
+      maximumAgeSeconds: Type.Number({ minimum: 0, maximum: 3600 }),
     },
     strict,
   ),

@@ -24,8 +24,6 @@ export interface PeerServiceOptions {
   readonly ownAddress: (family: Family) => string | undefined;
   /** Tests one wish towards the asker. */
   readonly probe: (wish: Wish, asker: { address: string; family: Family }) => Promise<Answer>;
-  /** How old an answer may be and still be given, in milliseconds. */
-  readonly keepMs: number;
 }
 
 interface Kept {
@@ -81,16 +79,17 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
   }
 
   function confirm(
-    wishes: readonly Wish[],
+    { requirements, maximumAgeSeconds }: Extract<Request, { op: 'confirm' }>,
     asker: { address: string; family: Family },
   ): Uint8Array {
     const verdicts: { id: string; ageSeconds: number; answer: ReturnType<typeof travelling> }[] =
       [];
     let pending = false;
-    for (const wish of wishes) {
+    for (const wish of requirements) {
       const key = keyOf(asker.address, wish);
       let entry = kept.get(key);
-      if (entry !== undefined && performance.now() - entry.at > options.keepMs) entry = undefined;
+      if (entry !== undefined && performance.now() - entry.at > maximumAgeSeconds * 1000)
+        entry = undefined;
       if (entry === undefined) start(key, wish, asker);
       if (entry?.answer === undefined) pending = true;
       else
@@ -112,6 +111,8 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
 
   return {
     remember(address, wish, answer) {
+      // What could not be determined may have been so because the asker had no witness yet; now it asks.
+      if (answer.outcome === 'unknown') return;
       keep(keyOf(address, wish), { answer, at: performance.now() });
     },
     async answer({ address, family, body }) {
@@ -151,7 +152,7 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
         }
         case 'confirm':
           if (!options.signed && !options.isPeer(address)) return undefined;
-          return confirm(request.requirements, { address, family });
+          return confirm(request, { address, family });
       }
     },
   };

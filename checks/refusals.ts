@@ -37,14 +37,15 @@ export function judgeSendError(
   }
 }
 
-/** Somebody sent an ICMP error that settles it: a prohibition, or an unreachable host or network. */
+/** Somebody sent an ICMP error that settles it: a prohibition, a refusal in the receiver's name, or an unreachable host or network. */
 export function judgeErrors(
   observations: readonly Observation[],
   target: PeerTarget,
   evidence: Evidence,
 ): Answer | undefined {
   const errors = observations.flatMap((observation) => observation.errors);
-  const prohibited = errors.find(isProhibition);
+  const prohibited =
+    errors.find(isProhibition) ?? errors.find((error) => isForeignRefusal(error, target));
   if (prohibited !== undefined) {
     const by = prohibited.offender ?? '';
     const all = { ...evidence, ...describe(prohibited) };
@@ -62,6 +63,15 @@ export function judgeErrors(
 export function isProhibition({ type, code }: PacketError): boolean {
   if (type === 3) return code === 9 || code === 10 || code === 13;
   return type === 1 && (code === 1 || code === 5 || code === 6);
+}
+
+/**
+ * Port or protocol unreachable (ICMP 3/2 and 3/3, ICMPv6 1/4) from somebody else than the receiver. The kernel sends
+ * them from the very address that was asked, so this is a firewall on the way.
+ */
+function isForeignRefusal({ type, code, offender }: PacketError, target: PeerTarget): boolean {
+  if (offender === undefined || offender === target.address) return false;
+  return (type === 3 && (code === 2 || code === 3)) || (type === 1 && code === 4);
 }
 
 /** Net or host unreachable: ICMP 3/0, 3/1; ICMPv6 1/0, 1/3. From an own address: the neighbour did not answer. */

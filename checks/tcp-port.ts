@@ -92,16 +92,16 @@ async function confirm(
     if (answer !== undefined) return answer;
   }
   if (refused) {
-    if (sighting === undefined) return unknown('refused-unwitnessed', evidence);
-    const own = errors.find(
+    const foreign = errors.find(
       ({ offender }) => offender !== undefined && offender !== target.address,
     );
-    if (own !== undefined && (await isOwnAddress(own.offender, context)))
-      return fail(
-        'rejected-by-sender-firewall',
-        { ...evidence, ...describe(own) },
-        { where: 'sender-egress', node: 'this' },
-      );
+    if (foreign !== undefined) {
+      const by = { ...evidence, ...describe(foreign) };
+      return (await isOwnAddress(foreign.offender, context))
+        ? fail('rejected-by-sender-firewall', by, { where: 'sender-egress', node: 'this' })
+        : fail('rejected-by-firewall', by, { where: 'path', node: 'path' });
+    }
+    if (sighting === undefined) return unknown('refused-unwitnessed', evidence);
     return fail('rejected-by-firewall', evidence);
   }
   const unreachable = judgeErrors(all, target, evidence);
