@@ -49,9 +49,11 @@ process.on('unhandledRejection', onFatal);
 process.stdout.on('error', onOutputError);
 process.stderr.on('error', onOutputError);
 
-keepHeapSmall();
+const words = process.argv.slice(2);
+// What runs for a moment is better quick than small.
+if (words[0] === 'agent') keepHeapSmall();
 const { runCli } = await import('./cli.ts');
-process.exitCode = await runCli(process.argv.slice(2), {
+process.exitCode = await runCli(words, {
   stdout: process.stdout,
   stderr: process.stderr,
   cwd: process.cwd(),
