@@ -127,7 +127,7 @@ async function askPeer({ target, tests }: PeerGroup, input: RoundInput): Promise
   if (signal.aborted) return;
   for (const test of wanted) {
     const verdict = verdicts?.find(({ requirement }) => requirement === test.requirement.id);
-    input.onInbound(test, verdict ?? absent(test, presence));
+    input.onInbound(test, ownBlindness(verdict ?? absent(test, presence), target, input));
   }
 }
 
@@ -139,6 +139,18 @@ function absent(test: PlannedTest, presence: AgentPresence): PeerVerdict {
         ? 'no-witness'
         : 'peer-unreachable';
   return { requirement: test.requirement.id, answer: unknown(reason), ageSeconds: 0 };
+}
+
+/** The peer could not tell because this node has no witness: that is ours to mend, and the reason says how. */
+function ownBlindness(
+  verdict: PeerVerdict,
+  { family }: PeerTarget,
+  { node }: RoundInput,
+): PeerVerdict {
+  const { answer } = verdict;
+  if (answer.outcome !== 'unknown' || node.witnesses.includes(family)) return verdict;
+  const blind = answer.reason === 'no-witness' || answer.reason === 'refused-unwitnessed';
+  return blind ? { ...verdict, answer: unknown('missing-net-raw', answer.evidence) } : verdict;
 }
 
 async function hostPresence(target: PeerTarget, input: RoundInput): Promise<AgentPresence> {

@@ -69,7 +69,10 @@ export function isProhibition({ type, code }: PacketError): boolean {
  * Port or protocol unreachable (ICMP 3/2 and 3/3, ICMPv6 1/4) from somebody else than the receiver. The kernel sends
  * them from the very address that was asked, so this is a firewall on the way.
  */
-function isForeignRefusal({ type, code, offender }: PacketError, target: PeerTarget): boolean {
+export function isForeignRefusal(
+  { type, code, offender }: PacketError,
+  target: PeerTarget,
+): boolean {
   if (offender === undefined || offender === target.address) return false;
   return (type === 3 && (code === 2 || code === 3)) || (type === 1 && code === 4);
 }

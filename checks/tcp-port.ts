@@ -11,7 +11,7 @@ import {
 } from './check.ts';
 import type { TcpObservation } from './host/network.ts';
 import { hostAnswers } from './icmp-echo.ts';
-import { describe, isProhibition, judgeErrors } from './refusals.ts';
+import { describe, isForeignRefusal, isProhibition, judgeErrors } from './refusals.ts';
 
 /** Connects to the port. Inverted (`mustReach` false), a connection is the finding. */
 export const tcpPort: Check<'tcp-port'> = {
@@ -87,20 +87,18 @@ async function confirm(
     return refused ? pass({ ...evidence, listening: false }) : fail('timed-out', evidence);
   }
   const errors = all.flatMap((one) => one.errors);
-  if (errors.some(isProhibition)) {
+  const rejection = errors.find((error) => isProhibition(error) || isForeignRefusal(error, target));
+  if (rejection !== undefined) {
+    if (await isOwnAddress(rejection.offender, context))
+      return fail(
+        'rejected-by-sender-firewall',
+        { ...evidence, ...describe(rejection) },
+        { where: 'sender-egress', node: 'this' },
+      );
     const answer = judgeErrors(all, target, evidence);
     if (answer !== undefined) return answer;
   }
   if (refused) {
-    const foreign = errors.find(
-      ({ offender }) => offender !== undefined && offender !== target.address,
-    );
-    if (foreign !== undefined) {
-      const by = { ...evidence, ...describe(foreign) };
-      return (await isOwnAddress(foreign.offender, context))
-        ? fail('rejected-by-sender-firewall', by, { where: 'sender-egress', node: 'this' })
-        : fail('rejected-by-firewall', by, { where: 'path', node: 'path' });
-    }
     if (sighting === undefined) return unknown('refused-unwitnessed', evidence);
     return fail('rejected-by-firewall', evidence);
   }

@@ -17,6 +17,12 @@ export const vxlanPath: Check<'vxlan-path'> = {
     if (target.scope !== 'peer') throw new Error('vxlan-path is for peers');
     const size = await overlayPacketBytes(overheadBytes, target, context);
     if (size === undefined) return skip('not-applicable');
+    // Only the kernel's own VXLAN device may send more than its interface carries; path-mtu says that it would have to.
+    if (size.neededBytes > size.interfaceMtuBytes)
+      return skip('not-applicable', {
+        neededBytes: size.neededBytes,
+        interfaceMtuBytes: size.interfaceMtuBytes,
+      });
     const large = await probeUdpPort(
       { port, payload: 'vxlan', totalBytes: size.neededBytes },
       target,

@@ -182,7 +182,7 @@ export class LinuxNetwork implements Network, AsyncDisposable {
               return;
             }
             answer = decoded.message;
-            rttSeconds = secondsBetween(sentAt, received.receivedAt);
+            rttSeconds = withoutHeld(secondsBetween(sentAt, received.receivedAt), answer);
             waiting.end();
           });
           if ((events & EPOLLERR) !== 0) {
@@ -540,6 +540,12 @@ export const ipProbeHeaderBytes = 8;
 
 function headerBytes(family: Family): number {
   return family === 'ipv4' ? ipv4HeaderBytes : ipv6HeaderBytes;
+}
+
+/** The round trip without the time that the far process took to answer. */
+function withoutHeld(seconds: number | undefined, answer: Message): number | undefined {
+  if (seconds === undefined) return undefined;
+  return Math.max(0, seconds - (answer.heldMicroseconds ?? 0) / 1e6);
 }
 
 function resultOfConnect(ended: boolean, errno: string | undefined): TcpObservation['result'] {

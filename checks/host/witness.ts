@@ -168,6 +168,7 @@ export class Witness implements AsyncDisposable {
       fd = this.#network.openRaw(family, udpProtocol, {
         packetInfo: family === 'ipv6',
         receiveBufferBytes: receiveBuffer,
+        timestamps: true,
       });
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'EAFNOSUPPORT')
@@ -231,7 +232,7 @@ export class Witness implements AsyncDisposable {
         datagram: packet.datagram,
       });
       const bad = checksum === 'bad' || (checksum === 'none' && family === 'ipv6');
-      void this.#answer(message, reply, bad).catch(() => {
+      void this.#answer(message, reply, bad, received.receivedAt).catch(() => {
         drop('answer-failed');
       });
     } else if (message.type === 'request') {
@@ -245,7 +246,12 @@ export class Witness implements AsyncDisposable {
     }
   }
 
-  async #answer(message: Message, reply: Reply, badChecksum: boolean): Promise<void> {
+  async #answer(
+    message: Message,
+    reply: Reply,
+    badChecksum: boolean,
+    receivedAt: bigint,
+  ): Promise<void> {
     const observation = await this.#observe(message, reply, badChecksum);
     this.#heard.set(formatAddress(reply.destination), message.nonce, observation);
     this.#sendUdp(
@@ -254,6 +260,7 @@ export class Witness implements AsyncDisposable {
         {
           type: 'answer',
           observation,
+          heldMicroseconds: this.#heldSince(receivedAt),
           session: this.#network.options.session,
           nonce: message.nonce,
           address: reply.source,
@@ -263,6 +270,12 @@ export class Witness implements AsyncDisposable {
         this.#network.options.mac,
       ),
     );
+  }
+
+  /** Time since the kernel received it: the prober takes it off the round trip. */
+  #heldSince(receivedAt: bigint): number {
+    if (receivedAt === 0n) return 0;
+    return Math.max(0, Number((this.#network.libc.now() - receivedAt) / 1000n));
   }
 
   async #observe(message: Message, reply: Reply, badChecksum: boolean): Promise<Witnessed> {

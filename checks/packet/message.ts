@@ -25,7 +25,7 @@ export const nonceOffset = 16;
 export const addressOffset = 24;
 export const portOffset = 40;
 export const bodyLengthOffset = 42;
-export const reservedOffset = 44;
+export const heldOffset = 44;
 /** Length of a message before its body. */
 export const messageHeaderBytes = 48;
 /** Length of the keyed MAC: HMAC-SHA-256 cut to its first half (RFC 2104 section 5). */
@@ -70,6 +70,8 @@ export interface Message {
   readonly address: Uint8Array;
   /** As `address`; 0 where the carrier has no ports. */
   readonly port: number;
+  /** Answer: how long the witness held the probe, in microseconds; absent where it did not say. */
+  readonly heldMicroseconds?: number;
   /** Probe: nonces heard lately (`encodeHeard`). Answer: empty. Request and response: JSON in UTF-8. */
   readonly body: Uint8Array;
 }
@@ -143,7 +145,7 @@ export function messageBytes(message: Pick<Message, 'body'>, mac?: Mac): number 
  * Encodes a message, signed when a key is at hand.
  *
  * Layout: magic "CNIP" 4 · version 1 · type 1 · flags 1 (bit 0 signed, others zero) · observation 1 · session 8 ·
- * nonce 8 · address 16 (IPv4 as IPv4-mapped) · port 2 · body length 2 · zero 4 · body · MAC 16 when signed, over all
+ * nonce 8 · address 16 (IPv4 as IPv4-mapped) · port 2 · body length 2 · held 4 (microseconds, 0 unless it is an answer that says so) · body · MAC 16 when signed, over all
  * before it. Throws RangeError for a message that `decodeMessage` would refuse, which only a bug can make.
  */
 export function encodeMessage(message: Message, mac?: Mac): Uint8Array {
@@ -166,6 +168,8 @@ export function encodeMessage(message: Message, mac?: Mac): Uint8Array {
   bytes.set(mapTo16(address), addressOffset);
   view.setUint16(portOffset, port);
   view.setUint16(bodyLengthOffset, body.length);
+  if (type === 'answer')
+    view.setUint32(heldOffset, Math.min(message.heldMicroseconds ?? 0, 0xffff_ffff));
   bytes.set(body, messageHeaderBytes);
   if (mac !== undefined) {
     const end = messageHeaderBytes + body.length;
@@ -188,7 +192,8 @@ export function decodeMessage(bytes: Uint8Array, mac?: Mac): DecodedMessage {
   const type = typeOf(view.getUint8(typeOffset));
   if (type === undefined) return { malformed: 'type' };
   const flags = view.getUint8(flagsOffset);
-  if ((flags & ~signedFlag) !== 0 || view.getUint32(reservedOffset) !== 0) {
+  const heldMicroseconds = view.getUint32(heldOffset);
+  if ((flags & ~signedFlag) !== 0 || (heldMicroseconds !== 0 && type !== 'answer')) {
     return { malformed: 'reserved' };
   }
   const signed = (flags & signedFlag) !== 0;
@@ -214,6 +219,7 @@ export function decodeMessage(bytes: Uint8Array, mac?: Mac): DecodedMessage {
     message: {
       type,
       ...(observation === undefined ? {} : { observation }),
+      ...(heldMicroseconds === 0 ? {} : { heldMicroseconds }),
       session: view.getBigUint64(sessionOffset),
       nonce: view.getBigUint64(nonceOffset),
       address: unmap(bytes.subarray(addressOffset, portOffset)),

@@ -10,6 +10,7 @@ import {
   encodeHeard,
   encodeMessage,
   flagsOffset,
+  heldOffset,
   type Message,
   macBytes,
   magic,
@@ -20,7 +21,6 @@ import {
   observationOffset,
   preamble,
   preambleBytes,
-  reservedOffset,
   typeOffset,
   versionOffset,
 } from '../../../../checks/packet/message.ts';
@@ -50,7 +50,7 @@ const probeBytes = hex(`
   00000000000000000000ffffc0000201  # intended address, IPv4-mapped
   2118                              # intended port 8472
   0010                              # body length
-  00000000                          # reserved
+  00000000                          # held
   0000000000000001                  # body: nonces heard
   ffffffffffffffff`);
 
@@ -74,7 +74,7 @@ const answerBytes = hex(`
   20010db8000000000000000000000001  # destination found
   270f                              # port found
   0000                              # body length
-  00000000                          # reserved`);
+  00000000                          # held`);
 
 const request: Message = {
   type: 'request',
@@ -162,8 +162,8 @@ test.each([
   { name: 'type 5', bytes: patched(probeBytes, typeOffset, [5]), malformed: 'type' },
   { name: 'an unknown flag', bytes: patched(probeBytes, flagsOffset, [2]), malformed: 'reserved' },
   {
-    name: 'reserved bytes in use',
-    bytes: patched(probeBytes, reservedOffset + 3, [1]),
+    name: 'a time held in a probe',
+    bytes: patched(probeBytes, heldOffset + 3, [1]),
     malformed: 'reserved',
   },
   {
