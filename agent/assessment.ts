@@ -3,12 +3,13 @@ import type { Host } from '../checks/host/host.ts';
 import type { Network } from '../checks/host/network.ts';
 import type { Catalogue, Kind } from '../rules/schema.ts';
 import type { Configuration } from './config.ts';
+import { peerBudget } from './conntrack-budget.ts';
 import { type Change, createFindings, type FindingStore } from './findings.ts';
 import { describeFinding } from './messages.ts';
 import type { AgentPresence, Finding, PeerStatus, Readiness, StatusDocument } from './model.ts';
 import type { Node } from './node.ts';
 import type { Peer } from './peer-list.ts';
-import { type PlannedTest, planRound } from './plan.ts';
+import { fullMeshLimit, type PlannedTest, planRound } from './plan.ts';
 import type { ChosenProvider } from './provider-selection.ts';
 import { readinessOf } from './readiness.ts';
 import { runRound } from './round.ts';
@@ -27,6 +28,8 @@ export interface AssessmentOptions {
   /** Failing rounds in a row that make a `fail` towards a peer. */
   readonly confirmRounds: number;
   readonly takesTurns: boolean;
+  /** Whether a round tests all peers, however many there are. */
+  readonly everyPeer: boolean;
   /** How old the answers of peers may be; the agent is content with those of the peer's last round. */
   readonly verdictSeconds: () => number;
   /** Wraps the sockets, so that probes can be counted by the kind of requirement that sends them. */
@@ -63,7 +66,7 @@ export interface Assessment {
 
 export function createAssessment(options: AssessmentOptions): Assessment {
   const { node, nodeName } = options;
-  let { chosen, catalogue, values } = options;
+  let { chosen, catalogue, values, intervalMs } = options;
   let configurations = configurationsOf(catalogue);
   const store = createFindings({
     ownName: nodeName,
@@ -88,6 +91,14 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     };
   }
 
+  /** A check tests every peer, for it has no second round. */
+  async function peerLimit(): Promise<number> {
+    if (options.everyPeer) return Number.POSITIVE_INFINITY;
+    const requirements = chosen?.requirements ?? [];
+    const budget = peerBudget(await node.host.conntrackUsage(), requirements, intervalMs / 1000);
+    return Math.min(fullMeshLimit, budget ?? fullMeshLimit);
+  }
+
   function hostFor(kind: Kind): Host {
     const { networkFor } = options;
     if (networkFor === undefined) return node.host;
@@ -103,10 +114,11 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     choose(next) {
       chosen = next;
     },
-    reconfigure(nextCatalogue, nextValues, intervalMs) {
+    reconfigure(nextCatalogue, nextValues, nextIntervalMs) {
       catalogue = nextCatalogue;
       values = nextValues;
       configurations = configurationsOf(nextCatalogue);
+      intervalMs = nextIntervalMs;
       store.setInterval(intervalMs);
     },
     shared,
@@ -120,6 +132,7 @@ export function createAssessment(options: AssessmentOptions): Assessment {
       for (const address of presence.keys()) if (!node.isPeer(address)) presence.delete(address);
       const tests = planRound({
         ...planned,
+        peerLimit: await peerLimit(),
         ownName: nodeName,
         round: rounds++,
         recheck: store.unconfirmedPeers(),

@@ -56,6 +56,7 @@ export async function runCheck(
       intervalMs: Number.MAX_SAFE_INTEGER,
       confirmRounds: 1,
       takesTurns: false,
+      everyPeer: true,
       verdictSeconds: () => verdictSeconds,
     });
   await using node: Node = await openNode({
@@ -78,8 +79,7 @@ export async function runCheck(
   });
   await node.setPeers(values.peers);
   chosen = await choose(catalogue, loaded, node);
-  const [first] = chosen;
-  if (first !== undefined) await node.setFacts(first.facts, first.overlayDevices);
+  for (const one of chosen.toReversed()) await node.setProvider(one);
 
   if (values.waitSeconds > 0 && values.peers.length > 0)
     await waitForPeers(node, loaded, progress, signal);

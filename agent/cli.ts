@@ -93,8 +93,8 @@ function buildProgram(context: CliContext, state: State): Command {
     .configureOutput({
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
-      getOutHelpWidth: () => context.stdout.columns ?? 100,
-      getErrHelpWidth: () => context.stderr.columns ?? 100,
+      getOutHelpWidth: () => (hasColumns(context.stdout) ? context.stdout.columns : 100),
+      getErrHelpWidth: () => (hasColumns(context.stderr) ? context.stderr.columns : 100),
       outputError: (text, write) => {
         write(oneSentence(text, program));
       },
@@ -161,7 +161,7 @@ ${exitCodeHelp}`,
         throw new ConfigurationError([{ path: '--format', message }]);
       }
       const format = values.format === 'json' ? 'json' : 'text';
-      const width = context.stdout.columns ?? 100;
+      const width = hasColumns(context.stdout) ? context.stdout.columns : 100;
       context.stdout.write(
         name === undefined
           ? describeProviders(catalogue, format)
@@ -190,7 +190,7 @@ async function runCheckCommand(loaded: LoadedConfiguration, context: CliContext)
   const { stdout, stderr } = context;
   const line = startProgress({
     isTty: stderr.isTTY === true,
-    columns: stderr.columns ?? 80,
+    columns: hasColumns(stderr) ? stderr.columns : 80,
     write: (text) => stderr.write(text),
   });
   const commands = await context.commands();
@@ -201,10 +201,15 @@ async function runCheckCommand(loaded: LoadedConfiguration, context: CliContext)
     renderReport(document, {
       format: values.format,
       color: stdout.isTTY === true && !values.noColor,
-      ...(stdout.isTTY === true && stdout.columns !== undefined ? { width: stdout.columns } : {}),
+      ...(stdout.isTTY === true && hasColumns(stdout) ? { width: stdout.columns } : {}),
     }),
   );
   return exitCodeOf(document, { strict: values.strict });
+}
+
+/** A terminal that nobody has given a size (`docker exec -t`, `script`) says that it has 0 columns. */
+function hasColumns(output: Output): output is Output & { readonly columns: number } {
+  return output.columns !== undefined && output.columns > 0;
 }
 
 function writeNotes(notes: readonly string[], { stderr }: CliContext): void {

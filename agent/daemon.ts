@@ -128,6 +128,7 @@ async function createAgent(
       intervalMs: of.loaded.values.intervalSeconds * 1000,
       confirmRounds: 2,
       takesTurns: true,
+      everyPeer: false,
       verdictSeconds: () => verdictSecondsOf(setup.loaded),
       networkFor: (kind) =>
         isProbing(kind) ? countedNetwork(node.host.network, kind, metrics) : node.host.network,
@@ -149,7 +150,7 @@ async function createAgent(
       const links = await node.host.links();
       const chosen = chooseProvider(of.catalogue, name, of.loaded, detected, links);
       current.choose(chosen);
-      await node.setFacts(chosen.facts, chosen.overlayDevices);
+      await node.setProvider(chosen);
       await current.round(peers, signal, {
         onChanges: (changes) => {
           logChanges(log, changes);

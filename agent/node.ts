@@ -17,6 +17,7 @@ import type { PeerChannel, PeerFacts, ProbeWish } from '../checks/peer-channel.t
 import { type Carrier, createPeerChannel, datagramCarriers } from '../checks/peer-client.ts';
 import { createPeerService, type PeerService } from '../checks/peer-service.ts';
 import type { Peer } from './peer-list.ts';
+import type { ChosenProvider } from './provider-selection.ts';
 import { packageVersion } from './version.ts';
 
 export interface NodeOptions {
@@ -46,7 +47,9 @@ export interface Node extends AsyncDisposable {
   readonly witnesses: readonly Family[];
   /** Sets whom this node talks to, and what it runs. */
   setPeers(peers: readonly Peer[]): Promise<void>;
-  setFacts(facts: OverlayFacts, overlayDevices: readonly string[]): Promise<void>;
+  setProvider(
+    chosen: Pick<ChosenProvider, 'facts' | 'overlayDevices' | 'requirements'>,
+  ): Promise<void>;
   /** Addresses of this node on the underlay, those that talk to the peers first. */
   readonly underlay: readonly InterfaceAddress[];
   channel(address: string, family: Family): PeerChannel;
@@ -63,10 +66,11 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   const reserved = parseReservedPorts(
     await readable(machine, '/proc/sys/net/ipv4/ip_local_reserved_ports'),
   );
+  const sourcePorts = createSourcePorts(range, new Set([...options.cataloguePorts, ...reserved]));
   const network = new LinuxNetwork({
     session,
     ...(mac === undefined ? {} : { mac }),
-    sourcePorts: createSourcePorts(range, new Set([...options.cataloguePorts, ...reserved])),
+    sourcePorts,
     onDropped: options.onDropped,
   });
   const host: Host = { ...machine, network };
@@ -125,8 +129,10 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       for (const key of channels.keys()) if (!peerAddresses.has(key)) channels.delete(key);
       underlay = await underlayAddresses(host, addresses);
     },
-    async setFacts(next, overlayDevices) {
+    async setProvider({ facts: next, overlayDevices, requirements }) {
       facts = next;
+      sourcePorts.exclude(portsOf(requirements));
+      sourcePorts.exclude([next.port]);
       overlay = Object.fromEntries(
         (await host.addresses())
           .filter((one) => overlayDevices.includes(one.interface) && one.scope === 'global')
@@ -151,6 +157,11 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       await network[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Ports as this node's options have them, which may be others than the catalogue's defaults. */
+function portsOf(requirements: ChosenProvider['requirements']): number[] {
+  return requirements.flatMap(({ params }) => ('port' in params ? [params.port] : []));
 }
 
 /** HMAC-SHA-256, the first 16 bytes (RFC 2104 section 5). */

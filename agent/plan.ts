@@ -35,14 +35,14 @@ export interface PlanInput {
   readonly round: number;
   /** Peers to test in this round whatever the ring says, such as those that failed once. */
   readonly recheck?: readonly string[];
+  /** How many peers a round tests; `fullMeshLimit` unless told. */
+  readonly peerLimit?: number;
 }
 
-/** Up to so many peers, every node tests every node. */
-const fullMeshLimit = 32;
-/** Beyond it: so many fixed neighbours, half on each side of the ring, … */
-const ringNeighbours = 16;
-/** … and so many of the others in turn, so that a round never tests more than `fullMeshLimit` peers. */
-const sweepPeers = 16;
+/** Up to so many peers, every node tests every node; beyond, half as many fixed neighbours and a sweep of the others. */
+export const fullMeshLimit = 32;
+/** However little room there is, a round tests so many: two neighbours and two of the sweep. */
+const leastPeers = 4;
 /** Rechecks come on top, and are few: after a large outage the sweep finds the rest again. */
 const recheckLimit = 16;
 
@@ -137,18 +137,21 @@ interface Selected {
 
 /** Picks the peers of this round: all of them, or ring neighbours, a slice of the others, and rechecks. */
 function selectPeers(peers: readonly PlannedPeer[], input: PlanInput): readonly Selected[] {
-  if (peers.length <= fullMeshLimit) return peers.map((peer) => ({ peer, everyRounds: 1 }));
+  const limit = Math.max(leastPeers, input.peerLimit ?? fullMeshLimit);
+  if (peers.length <= limit) return peers.map((peer) => ({ peer, everyRounds: 1 }));
 
   const ring = ringFrom(input.ownName, peers);
-  const side = ringNeighbours / 2;
+  // Half of the peers of a round are the neighbours, on either side of the ring; the other half is the sweep.
+  const side = Math.floor(limit / 4);
+  const swept = limit - 2 * side;
   const neighbours = [...ring.slice(0, side), ...ring.slice(-side)];
   const others = ring.slice(side, -side);
-  const everyRounds = Math.ceil(others.length / sweepPeers);
-  const first = (input.round % everyRounds) * sweepPeers;
+  const everyRounds = Math.ceil(others.length / swept);
+  const first = (input.round % everyRounds) * swept;
 
   const selected = new Map<string, Selected>();
   for (const peer of neighbours) selected.set(peer.name, { peer, everyRounds: 1 });
-  for (const peer of others.slice(first, first + sweepPeers)) {
+  for (const peer of others.slice(first, first + swept)) {
     selected.set(peer.name, { peer, everyRounds });
   }
   const wanted = new Set((input.recheck ?? []).slice(0, recheckLimit));

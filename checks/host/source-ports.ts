@@ -4,6 +4,8 @@ import { randomInt } from 'node:crypto';
 /** Hands out source ports, each as long as possible after its last use. */
 export interface SourcePorts {
   next(): number;
+  /** Keeps off these ports from now on, besides those that were excluded before. */
+  exclude(ports: Iterable<number>): void;
 }
 
 /**
@@ -20,15 +22,19 @@ export function createSourcePorts(
 ): SourcePorts {
   const size = range.last - range.first + 1;
   const stride = coprimeStride(size);
+  const avoided = new Set(excluded);
   let at = randomInt(size);
   return {
     next() {
       for (let tries = 0; tries < size; tries++) {
         at = (at + stride) % size;
         const port = range.first + at;
-        if (!excluded.has(port)) return port;
+        if (!avoided.has(port)) return port;
       }
       throw new Error('every local port is excluded');
+    },
+    exclude(ports) {
+      for (const port of ports) avoided.add(port);
     },
   };
 }
