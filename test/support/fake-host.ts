@@ -7,7 +7,7 @@ import {
   type OsFacts,
   type PortOwner,
 } from '../../checks/host/host.ts';
-import type { Network } from '../../checks/host/network.ts';
+import { fakeNetwork } from './fake-network.ts';
 
 /** A file's text, or what the machine says instead. */
 export type FakeFile = string | { readonly error: string };
@@ -34,14 +34,6 @@ const facts: OsFacts = {
   hostname: 'node-1',
 };
 
-/** A network on which nothing may be sent. */
-const closedNetwork: Network = {
-  udp: async () => refuse('a UDP probe'),
-  echo: async () => refuse('an echo request'),
-  tcp: async () => refuse('a TCP connect'),
-  ipProtocol: async () => refuse('a packet of another protocol'),
-};
-
 function refuse(what: string): never {
   throw new Error(`the test did not expect ${what}`);
 }
@@ -57,7 +49,7 @@ export function fakeHost(machine: FakeMachine = {}): Host {
   };
   return {
     capabilities: { netAdmin: false, netRaw: false },
-    network: closedNetwork,
+    network: fakeNetwork(),
     async readText(path) {
       const file = files(`readText ${path}`)[path];
       return file === undefined ? undefined : checked(file, path);
@@ -105,7 +97,7 @@ export function fakeContext(
 ): Context {
   const { host, ...rest } = given;
   return {
-    host: { ...host, network: closedNetwork },
+    host: { ...host, network: fakeNetwork() },
     signal: new AbortController().signal,
     timeoutMs: 1000,
     facts: { provider: 'canal', encapsulation: 'vxlan', vni: 1, port: 8472, mtu: 1450 },
