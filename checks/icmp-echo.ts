@@ -10,7 +10,13 @@ import {
 } from './check.ts';
 import { HostError } from './host/host.ts';
 import type { EchoObservation } from './host/network.ts';
-import { describe, isHostUnreachable, judgeErrors, judgeSendError } from './refusals.ts';
+import {
+  describe,
+  isHostUnreachable,
+  isOwnAddress,
+  judgeErrors,
+  judgeSendError,
+} from './refusals.ts';
 
 const confirmations = 2;
 
@@ -28,7 +34,7 @@ export const icmpEcho: Check<'icmp-echo'> = {
       const more = Array.from({ length: confirmations }, async () => await echo(target, context));
       observations.push(...(await Promise.all(more)));
     }
-    return judge(observations, target);
+    return await judge(observations, target, context);
   },
 };
 
@@ -41,13 +47,18 @@ export async function hostAnswers(target: PeerTarget, context: Context): Promise
     if (!(error instanceof HostError)) throw error;
   }
   // Where echo is filtered or may not be sent: a refused or open TCP port answers the same question.
-  const { result } = await context.host.network.tcp(
-    { family: target.family, destination: target.address },
-    discardPort,
-    context.timeoutMs,
-    context.signal,
-  );
-  return result === 'connected' || result === 'refused';
+  try {
+    const { result } = await context.host.network.tcp(
+      { family: target.family, destination: target.address },
+      discardPort,
+      context.timeoutMs,
+      context.signal,
+    );
+    return result === 'connected' || result === 'refused';
+  } catch (error) {
+    if (error instanceof HostError) return false;
+    throw error;
+  }
 }
 
 /** Port 9, discard (RFC 863): hardly anybody listens, and a host that is there refuses. */
@@ -62,7 +73,11 @@ async function echo(target: PeerTarget, context: Context): Promise<EchoObservati
   );
 }
 
-function judge(observations: readonly EchoObservation[], target: PeerTarget): Answer {
+async function judge(
+  observations: readonly EchoObservation[],
+  target: PeerTarget,
+  context: Context,
+): Promise<Answer> {
   const replied = observations.filter((one) => one.replied);
   const evidence: Evidence = {
     transport: 'icmp',
@@ -77,8 +92,10 @@ function judge(observations: readonly EchoObservation[], target: PeerTarget): An
   if (own !== undefined) return own;
   const error = observations.flatMap(({ errors }) => errors).find(isHostUnreachable);
   if (error !== undefined) {
-    const router = error.offender !== undefined && error.offender !== target.address;
-    return fail(router ? 'unreachable' : 'neighbour-unresolved', {
+    // The kernel says so from an own address when nobody answers its ARP or neighbour solicitation.
+    const neighbour =
+      error.offender === undefined || (await isOwnAddress(error.offender, context.host));
+    return fail(neighbour ? 'neighbour-unresolved' : 'unreachable', {
       ...evidence,
       ...describe(error),
     });

@@ -3,6 +3,7 @@
  * How many ICMP errors came is never evidence: they are rate-limited.
  */
 import { type Answer, type Evidence, fail, type PeerTarget, unknown } from './check.ts';
+import type { Host } from './host/host.ts';
 import type { Observation, PacketError } from './host/network.ts';
 
 /** The own stack refused to send every one of them: own firewall, own queue or own route. */
@@ -82,6 +83,15 @@ export function isHostUnreachable({ type, code, errno }: PacketError): boolean {
   if (type === 3) return code === 0 || code === 1;
   if (type === 1) return code === 0 || code === 3;
   return type === undefined && errno === 'EHOSTUNREACH';
+}
+
+/** Whether this node itself is the one that said so. */
+export async function isOwnAddress(
+  address: string | undefined,
+  host: Pick<Host, 'addresses'>,
+): Promise<boolean> {
+  if (address === undefined) return false;
+  return (await host.addresses()).some((own) => own.address === address);
 }
 
 /** An ICMP error as evidence. */

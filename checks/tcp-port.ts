@@ -11,7 +11,14 @@ import {
 } from './check.ts';
 import type { TcpObservation } from './host/network.ts';
 import { hostAnswers } from './icmp-echo.ts';
-import { describe, isForeignRefusal, isProhibition, judgeErrors } from './refusals.ts';
+import {
+  describe,
+  isForeignRefusal,
+  isHostUnreachable,
+  isOwnAddress,
+  isProhibition,
+  judgeErrors,
+} from './refusals.ts';
 
 /** Connects to the port. Inverted (`mustReach` false), a connection is the finding. */
 export const tcpPort: Check<'tcp-port'> = {
@@ -58,6 +65,12 @@ async function judgeExposure(
   if (observation.result === 'connected')
     return fail('exposed', evidence, { where: 'receiver-listener', node: 'peer' });
   if (observation.stalled) return unknown('inconclusive', evidence);
+  // What never came as far as the peer says nothing of the peer.
+  if (ownRoute(observation) || observation.errors.some(isHostUnreachable))
+    return unknown('peer-unreachable', { ...evidence, errno: observation.errno ?? '' });
+  for (const error of observation.errors)
+    if (await isOwnAddress(error.offender, context.host))
+      return unknown('peer-unreachable', { ...evidence, ...describe(error) });
   if (observation.result === 'timed-out' && !(await hostAnswers(target, context)))
     return unknown('peer-unreachable', evidence);
   return pass(evidence);
@@ -83,13 +96,15 @@ async function confirm(
   };
   if (context.signal.aborted) return unknown('deadline', evidence);
   const refused = all.some(({ result }) => result === 'refused');
+  const stalled = all.some((one) => one.stalled);
   if (sighting !== undefined && sighting.seen > 0) {
-    return refused ? pass({ ...evidence, listening: false }) : fail('timed-out', evidence);
+    if (refused) return pass({ ...evidence, listening: false });
+    return stalled ? unknown('inconclusive', evidence) : fail('timed-out', evidence);
   }
   const errors = all.flatMap((one) => one.errors);
   const rejection = errors.find((error) => isProhibition(error) || isForeignRefusal(error, target));
   if (rejection !== undefined) {
-    if (await isOwnAddress(rejection.offender, context))
+    if (await isOwnAddress(rejection.offender, context.host))
       return fail(
         'rejected-by-sender-firewall',
         { ...evidence, ...describe(rejection) },
@@ -104,16 +119,11 @@ async function confirm(
   }
   const unreachable = judgeErrors(all, target, evidence);
   if (unreachable !== undefined) return unreachable;
-  if (all.some(({ stalled }) => stalled)) return unknown('inconclusive', evidence);
+  if (stalled) return unknown('inconclusive', evidence);
   if (sighting !== undefined) return fail('dropped', evidence);
   return (await hostAnswers(target, context))
     ? fail('timed-out', evidence)
     : unknown('peer-unreachable', evidence);
-}
-
-async function isOwnAddress(address: string | undefined, context: Context): Promise<boolean> {
-  const addresses = await context.host.addresses();
-  return addresses.some((own) => own.address === address);
 }
 
 /** The connect failed at once and nobody sent an ICMP error: no way out of this node. */
