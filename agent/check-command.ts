@@ -1,6 +1,6 @@
 /** @module `cni-preflight check`: every requirement once, and a witness for the others while it runs. */
 import { pause } from '../checks/time.ts';
-import { loadCatalogue } from '../rules/load.ts';
+import { openCatalogue } from '../rules/catalogue.ts';
 import { SelectionError } from '../rules/resolve.ts';
 import type { Catalogue } from '../rules/schema.ts';
 import {
@@ -40,7 +40,7 @@ export async function runCheck(
   const { values } = loaded;
   const startedAt = new Date();
   const started = performance.now();
-  const catalogue = await loadCatalogue(
+  const catalogue = await openCatalogue(
     values.rules === undefined ? {} : { directories: [values.rules] },
   );
   const timeoutMs = values.timeoutSeconds * 1000;

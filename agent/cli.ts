@@ -1,6 +1,6 @@
 /** @module The command line: words in, exit code out. */
 import { Command, CommanderError, Option } from 'commander';
-import { loadCatalogue } from '../rules/load.ts';
+import { openCatalogue } from '../rules/catalogue.ts';
 import { startProgress } from './check-progress.ts';
 import type { Commands } from './commands.ts';
 import {
@@ -153,7 +153,7 @@ ${exitCodeHelp}`,
     .addHelpText('after', providersHelp)
     .action(async (name: string | undefined, options: Options) => {
       const { values, origins } = settle('providers', flagsOf(options));
-      const catalogue = await loadCatalogue({
+      const catalogue = await openCatalogue({
         directories: values.rules === undefined ? [] : [values.rules],
       });
       if (origins['format'] === 'flag' && !['text', 'json'].includes(values.format)) {

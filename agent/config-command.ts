@@ -1,5 +1,5 @@
 /** @module `cni-preflight config`: the effective configuration and where each value came from. */
-import { loadCatalogue } from '../rules/load.ts';
+import { openCatalogue } from '../rules/catalogue.ts';
 import { resolveProvider } from '../rules/resolve.ts';
 import type { Configuration, LoadedConfiguration } from './config.ts';
 import { type SettingName, settings, twinOf } from './settings.ts';
@@ -34,7 +34,7 @@ export async function configText(loaded: LoadedConfiguration): Promise<string> {
 
 /** Options of a provider that was named; `auto` settles its own only on the node. */
 async function optionRows({ values, origins }: LoadedConfiguration): Promise<string[][]> {
-  const catalogue = await loadCatalogue({
+  const catalogue = await openCatalogue({
     directories: values.rules === undefined ? [] : [values.rules],
   });
   if (values.provider === 'auto' || values.provider === 'all') return [];

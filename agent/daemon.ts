@@ -1,7 +1,7 @@
 /** @module `cni-preflight agent`: rounds for ever, findings kept, everything served; ends without a trace. */
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { loadCatalogue } from '../rules/load.ts';
+import { openCatalogue } from '../rules/catalogue.ts';
 import type { Catalogue } from '../rules/schema.ts';
 import { type Assessment, cataloguePorts, createAssessment, statusDocument } from './assessment.ts';
 import type { AgentRun } from './commands.ts';
@@ -295,7 +295,7 @@ async function createAgent(
 }
 
 async function loadCatalogueOf({ values }: LoadedConfiguration): Promise<Catalogue> {
-  return await loadCatalogue(values.rules === undefined ? {} : { directories: [values.rules] });
+  return await openCatalogue(values.rules === undefined ? {} : { directories: [values.rules] });
 }
 
 /** Settings that sockets were opened with. */

@@ -1,9 +1,9 @@
 /** @module Reads the catalogue: the files that come with the program, then those of an operator. */
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { Type } from 'typebox';
 import { type Document, isAlias, isNode, LineCounter, parseDocument, visit } from 'yaml';
+import { builtInDirectory } from './compiled.ts';
 import {
   type Catalogue,
   Feature,
@@ -52,16 +52,16 @@ export async function loadCatalogue(
     readonly directories?: readonly string[];
     /** Folder to begin with, if not the one of this package. */
     readonly builtIn?: string;
+    /** What to begin with instead of a folder: a catalogue that was found to be right before. */
+    readonly base?: Catalogue;
   } = {},
 ): Promise<Catalogue> {
   const problems: CatalogueProblem[] = [];
-  const features = new Map<string, Feature>();
+  const features = new Map<string, Feature>(options.base?.features);
   const found = new Map<string, Source>();
 
-  for (const directory of [
-    options.builtIn ?? (await builtInDirectory()),
-    ...(options.directories ?? []),
-  ]) {
+  const own = options.base === undefined ? [options.builtIn ?? (await builtInDirectory())] : [];
+  for (const directory of [...own, ...(options.directories ?? [])]) {
     const files = await listFiles(directory, problems);
     const here = new Map<string, Source>();
     for (const file of files) {
@@ -81,23 +81,10 @@ export async function loadCatalogue(
     problems.push(...document.problems(providerProblems(provider, features)));
   }
   if (problems.length > 0) throw new CatalogueError(problems);
-  const providers = new Map(
-    [...found]
-      .sort(([left], [right]) => left.localeCompare(right))
-      .map(([name, { provider }]) => [name, provider]),
-  );
-  return { providers, features };
-}
-
-/** Finds the folder `rules` of this package, from source and from `dist` alike. */
-export async function builtInDirectory(): Promise<string> {
-  const start = dirname(fileURLToPath(import.meta.url));
-  for (let folder = start; ; folder = dirname(folder)) {
-    const text = await readFile(join(folder, 'package.json'), 'utf8').catch(() => '{}');
-    const manifest: unknown = JSON.parse(text);
-    if (isRecord(manifest) && manifest['name'] === 'cni-preflight') return join(folder, 'rules');
-    if (folder === dirname(folder)) throw new Error(`no package cni-preflight above ${start}`);
-  }
+  const providers = new Map(options.base?.providers);
+  for (const [name, { provider }] of found) providers.set(name, provider);
+  const sorted = [...providers].sort(([left], [right]) => left.localeCompare(right));
+  return { providers: new Map(sorted), features };
 }
 
 interface Source {
