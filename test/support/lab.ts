@@ -322,7 +322,7 @@ export class LabNode extends Place implements AsyncDisposable {
           const { status } = await agent.get('/healthz');
           return status === 200 ? true : undefined;
         },
-        { describe: () => agent.logs.slice(-8000) },
+        { deadlineMs: 60_000, describe: () => agent.logs.slice(-8000) },
       );
     }
     return agent;
