@@ -19,6 +19,7 @@ export class Reactor implements AsyncDisposable {
   readonly #polled: NativeMemory;
   readonly #handlers = new Map<number, Ready>();
   #closing = false;
+  #dispatching = false;
   #waiting: Promise<void> | undefined;
 
   constructor(libc: Libc) {
@@ -45,6 +46,8 @@ export class Reactor implements AsyncDisposable {
 
   /** Handles at once what already lies in the sockets; after a stall this is what tells late from lost. */
   drain(): void {
+    // Handlers read into one shared buffer: none may start while another is at it.
+    if (this.#dispatching) return;
     for (let round = 0; round < 16; round++) {
       const ready = this.#libc.epollPoll(this.#epoll, this.#polled.address, maximumEvents);
       if (ready <= 0) return;
@@ -88,14 +91,16 @@ export class Reactor implements AsyncDisposable {
   }
 
   #dispatch(bytes: Buffer, ready: number): void {
-    for (let index = 0; index < ready; index++) {
-      const at = index * epollEventBytes;
-      const fd = bytes.readInt32LE(at + epollDataOffset);
-      if (fd === this.#wake) {
-        if (!this.#closing) this.#libc.unwake(fd);
-        continue;
+    this.#dispatching = true;
+    try {
+      for (let index = 0; index < ready; index++) {
+        const at = index * epollEventBytes;
+        const fd = bytes.readInt32LE(at + epollDataOffset);
+        if (fd !== this.#wake) this.#handlers.get(fd)?.(bytes.readUInt32LE(at));
+        else if (!this.#closing) this.#libc.unwake(fd);
       }
-      this.#handlers.get(fd)?.(bytes.readUInt32LE(at));
+    } finally {
+      this.#dispatching = false;
     }
   }
 }

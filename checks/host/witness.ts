@@ -101,6 +101,8 @@ export class Witness implements AsyncDisposable {
 
   /** Whether each of these probes from an address was seen as it was sent. */
   heard(address: string, nonces: readonly bigint[]): readonly boolean[] {
+    // The question may have come another way and overtaken the probes.
+    this.#network.reactor.drain();
     return nonces.map((nonce) => this.#heard.get(address, nonce) === 'seen');
   }
 
@@ -295,6 +297,8 @@ export class Witness implements AsyncDisposable {
     family: Family,
     send: (response: Uint8Array) => void,
   ): Promise<void> {
+    // Not within the handler that received it: what the answer needs may still lie in other sockets.
+    await Promise.resolve();
     const body = await this.#options.onRequest({
       address,
       family,
