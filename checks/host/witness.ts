@@ -53,6 +53,8 @@ interface OpenWatch {
 const watchMs = 6000;
 const maximumWatches = 64;
 const maximumWatchesPerAsker = 8;
+/** More ports than any provider has: a stranger's choice of ports must not fill the memory. */
+const maximumTproxiedPorts = 1024;
 const receiveBuffer = 1 << 20;
 const fixedTtl = 64;
 
@@ -67,6 +69,7 @@ export class Witness implements AsyncDisposable {
   readonly #buckets = createBuckets({ sources: 4096, perSecond: 400, burst: 800 });
   readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
   readonly #openedAt = new Map<Family, number>();
+  readonly #tproxied = new Map<number, boolean>();
   #nextWatch = 0;
 
   constructor(network: LinuxNetwork, options: WitnessOptions) {
@@ -76,6 +79,8 @@ export class Witness implements AsyncDisposable {
 
   /** Opens what may be opened; returns the families that have a witness. HostError `missing-net-raw` when none may. */
   open(): readonly Family[] {
+    // The first probe need not wait for the first look at the rules.
+    this.#options.tproxyPossible(0).catch(() => undefined);
     for (const family of ['ipv4', 'ipv6'] as const) {
       const fd = this.#openUdp(family);
       if (fd === undefined) continue;
@@ -254,8 +259,19 @@ export class Witness implements AsyncDisposable {
     badChecksum: boolean,
     receivedAt: bigint,
   ): Promise<void> {
-    const observation = await this.#observe(message, reply, badChecksum);
-    this.#heard.set(formatAddress(reply.destination), message.nonce, observation);
+    const asSent =
+      formatAddress(message.address) === formatAddress(reply.source) &&
+      message.port === reply.sourcePort;
+    let observation: Witnessed = 'seen';
+    if (badChecksum) observation = 'seen-bad-checksum';
+    else if (!asSent) observation = 'seen-rewritten';
+    const source = formatAddress(reply.destination);
+    // At once: a question about it may come before the rules have been looked at.
+    this.#heard.set(source, message.nonce, observation);
+    if (observation === 'seen' && (await this.#mayBeTproxied(message.port))) {
+      observation = 'seen-tproxy-possible';
+      this.#heard.set(source, message.nonce, observation);
+    }
     this.#sendUdp(
       reply,
       encodeMessage(
@@ -280,15 +296,19 @@ export class Witness implements AsyncDisposable {
     return Math.max(0, Number((this.#network.libc.now() - receivedAt) / 1000n));
   }
 
-  async #observe(message: Message, reply: Reply, badChecksum: boolean): Promise<Witnessed> {
-    if (badChecksum) return 'seen-bad-checksum';
-    const asSent =
-      formatAddress(message.address) === formatAddress(reply.source) &&
-      message.port === reply.sourcePort;
-    if (!asSent) return 'seen-rewritten';
-    return (await this.#options.tproxyPossible(message.port)) === true
-      ? 'seen-tproxy-possible'
-      : 'seen';
+  /** What was found last is told at once and looked at anew meanwhile: reading a large ruleset takes seconds. */
+  async #mayBeTproxied(port: number): Promise<boolean> {
+    const looking = this.#options.tproxyPossible(port).then((possible) => {
+      this.#tproxied.set(port, possible === true);
+      if (this.#tproxied.size > maximumTproxiedPorts) this.#tproxied.clear();
+      return possible === true;
+    });
+    const known = this.#tproxied.get(port);
+    if (known === undefined) return await looking;
+    looking.catch(() => {
+      this.#network.options.onDropped('answer-failed');
+    });
+    return known;
   }
 
   async #respond(
