@@ -315,15 +315,20 @@ export class LabNode extends Place implements AsyncDisposable {
     const agent = new LabAgent(this, ['netns', 'exec', this.namespace, command, ...rest]);
     this.#agents.push(agent);
     if (options.waitUntilHealthy ?? true) {
-      await until(
-        `the agent on ${this.name} answers`,
-        async () => {
-          if (!agent.running) throw new Error('it has ended');
-          const { status } = await agent.get('/healthz');
-          return status === 200 ? true : undefined;
-        },
-        { deadlineMs: 60_000, describe: () => agent.logs.slice(-8000) },
-      );
+      try {
+        await until(
+          `the agent on ${this.name} answers`,
+          async () => {
+            if (!agent.running) throw new Error('it has ended');
+            const { status } = await agent.get('/healthz');
+            return status === 200 ? true : undefined;
+          },
+          { deadlineMs: 60_000, describe: () => agent.logs.slice(-8000) },
+        );
+      } catch (error) {
+        await agent[Symbol.asyncDispose]();
+        throw error;
+      }
     }
     return agent;
   }

@@ -12,7 +12,7 @@ export interface UntilOptions {
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined>,
-  { deadlineMs = 15_000, everyMs = 50, describe }: UntilOptions = {},
+  { deadlineMs = 45_000, everyMs = 50, describe }: UntilOptions = {},
 ): Promise<T> {
   const started = performance.now();
   let problem = '';
