@@ -55,6 +55,8 @@ const maximumWatches = 64;
 const maximumWatchesPerAsker = 8;
 /** More ports than any provider has: a stranger's choice of ports must not fill the memory. */
 const maximumTproxiedPorts = 1024;
+/** How old a look at the rules may be while the next one is under way. */
+const tproxyMemoryMs = 15_000;
 const receiveBuffer = 1 << 20;
 const fixedTtl = 64;
 
@@ -69,7 +71,7 @@ export class Witness implements AsyncDisposable {
   readonly #buckets = createBuckets({ sources: 4096, perSecond: 400, burst: 800 });
   readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
   readonly #openedAt = new Map<Family, number>();
-  readonly #tproxied = new Map<number, boolean>();
+  readonly #tproxied = new Map<number, { readonly possible: boolean; readonly at: number }>();
   #nextWatch = 0;
 
   constructor(network: LinuxNetwork, options: WitnessOptions) {
@@ -296,19 +298,19 @@ export class Witness implements AsyncDisposable {
     return Math.max(0, Number((this.#network.libc.now() - receivedAt) / 1000n));
   }
 
-  /** What was found last is told at once and looked at anew meanwhile: reading a large ruleset takes seconds. */
+  /** What was found a moment ago is told at once and looked at anew meanwhile: a large ruleset takes seconds. */
   async #mayBeTproxied(port: number): Promise<boolean> {
     const looking = this.#options.tproxyPossible(port).then((possible) => {
-      this.#tproxied.set(port, possible === true);
-      if (this.#tproxied.size > maximumTproxiedPorts) this.#tproxied.clear();
+      if (this.#tproxied.size >= maximumTproxiedPorts) this.#tproxied.clear();
+      this.#tproxied.set(port, { possible: possible === true, at: performance.now() });
       return possible === true;
     });
     const known = this.#tproxied.get(port);
-    if (known === undefined) return await looking;
+    if (known === undefined || performance.now() - known.at > tproxyMemoryMs) return await looking;
     looking.catch(() => {
       this.#network.options.onDropped('answer-failed');
     });
-    return known;
+    return known.possible;
   }
 
   async #respond(
