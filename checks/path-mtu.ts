@@ -14,6 +14,7 @@ import {
   skip,
   unknown,
 } from './check.ts';
+import type { Observation } from './host/network.ts';
 import { type OverlaySize, overlayPacketBytes } from './overlay-size.ts';
 import { agentPort } from './peer-client.ts';
 
@@ -21,7 +22,8 @@ import { agentPort } from './peer-client.ts';
 type Fate =
   | { readonly fate: 'arrived' }
   | { readonly fate: 'too-big'; readonly mtu: number; readonly by: string }
-  | { readonly fate: 'silence' };
+  /** `stalled`: this process did not run meanwhile, so it proves nothing. */
+  | { readonly fate: 'silence'; readonly stalled: boolean };
 
 /** Sizes tried at once in a search: each step narrows the gap to a sixteenth. */
 const sizesAtOnce = 16;
@@ -64,7 +66,8 @@ async function measure(size: OverlaySize, target: PeerTarget, context: Context):
   if (whole.fate === 'arrived') return pass({ ...evidence, pathMtuBytes: neededBytes });
   const found = await search(send, whole, target, neededBytes);
   if (context.signal.aborted) return unknown('deadline', evidence);
-  if (found === undefined) return unknown('no-reply', evidence);
+  if (found === undefined) return unknown('inconclusive', evidence);
+  if (found >= neededBytes) return pass({ ...evidence, pathMtuBytes: neededBytes });
   const reported = whole.fate === 'too-big' ? { reportedBy: whole.by } : { icmpErrors: 'none' };
   return fail(
     'path-mtu-too-small',
@@ -82,7 +85,7 @@ async function carrierFor(target: PeerTarget, context: Context): Promise<Send | 
   const overEcho: Send = async (totalBytes) => {
     const probe = { totalBytes, dontFragment: true };
     const seen = await network.echo(path, probe, context.timeoutMs, context.signal);
-    return fateOf(seen.replied, seen.errors, seen.sendError);
+    return fateOf(seen.replied, seen);
   };
   const overUdp: Send = async (totalBytes) => {
     const probe = { port: agentPort, payload: 'zero', totalBytes, dontFragment: true } as const;
@@ -91,7 +94,7 @@ async function carrierFor(target: PeerTarget, context: Context): Promise<Send | 
       ({ type, code, offender }) =>
         offender === target.address && ((type === 3 && code === 3) || (type === 1 && code === 4)),
     );
-    return fateOf(seen.witnessed !== undefined || refused, seen.errors, seen.sendError);
+    return fateOf(seen.witnessed !== undefined || refused, seen);
   };
   for (const send of target.family === 'ipv4' ? [overEcho, overUdp] : [overUdp]) {
     if ((await attempt(send, smallestMtu[target.family], tries)).fate === 'arrived') return send;
@@ -99,28 +102,24 @@ async function carrierFor(target: PeerTarget, context: Context): Promise<Send | 
   return undefined;
 }
 
-function fateOf(
-  arrived: boolean,
-  errors: readonly { errno: string; mtu?: number; offender?: string }[],
-  sendError: string | undefined,
-): Fate {
+function fateOf(arrived: boolean, { errors, sendError, stalled }: Observation): Fate {
   if (arrived) return { fate: 'arrived' };
   const tooBig = errors.find(({ errno }) => errno === 'EMSGSIZE');
   if (tooBig !== undefined)
     return { fate: 'too-big', mtu: tooBig.mtu ?? 0, by: tooBig.offender ?? 'this node' };
   return sendError === 'EMSGSIZE'
     ? { fate: 'too-big', mtu: 0, by: 'this node' }
-    : { fate: 'silence' };
+    : { fate: 'silence', stalled };
 }
 
 /** Tries a size until it arrives or somebody says that it is too big. */
 async function attempt(send: Send, totalBytes: number, times: number): Promise<Fate> {
-  let fate: Fate = { fate: 'silence' };
+  let fate: Fate = { fate: 'silence', stalled: false };
   for (let done = 0; done < times && fate.fate === 'silence'; done++) fate = await send(totalBytes);
   return fate;
 }
 
-/** The largest size that arrives: what a router reported if that is true, else found by narrowing. */
+/** The largest size that arrives: what a router reported if that is true, else found by narrowing. Undefined after a stall. */
 async function search(
   send: Send,
   whole: Fate,
@@ -129,10 +128,13 @@ async function search(
 ): Promise<number | undefined> {
   let low: number = smallestMtu[target.family];
   let high = neededBytes;
+  if (isStall(whole)) return undefined;
   if (whole.fate === 'too-big' && whole.mtu > low && whole.mtu < high) {
     const at = await attempt(send, whole.mtu, tries);
+    if (isStall(at)) return undefined;
     if (at.fate === 'arrived') {
       const above = await attempt(send, whole.mtu + 1, 2);
+      if (isStall(above)) return undefined;
       if (above.fate !== 'arrived') return whole.mtu;
       low = whole.mtu + 1;
     } else high = whole.mtu;
@@ -144,10 +146,15 @@ async function search(
     const fates = await Promise.all(
       sizes.map(async (size) => ({ size, ...(await attempt(send, size, 2)) })),
     );
+    if (fates.some(isStall)) return undefined;
     const arrived = fates.filter(({ fate }) => fate === 'arrived').map(({ size }) => size);
     const largest = Math.max(low, ...arrived);
     high = Math.min(high, ...sizes.filter((size) => size > largest));
     low = largest;
   }
   return low;
+}
+
+function isStall(fate: Fate): boolean {
+  return fate.fate === 'silence' && fate.stalled;
 }
