@@ -1,5 +1,6 @@
 /** @module The overlay itself: the peer's agent answers on its overlay address, and it must be the same agent. */
-import { type Check, fail, pass, skip, unknown } from './check.ts';
+import { type Check, type Family, skip, unknown } from './check.ts';
+import { parseAddress } from './packet/address.ts';
 import { agentPort } from './peer-client.ts';
 import { probeUdpPort } from './udp-path.ts';
 
@@ -20,23 +21,16 @@ export const overlayPath: Check<'overlay-path'> = {
     if (theirs === undefined) return unknown('no-witness');
     const device = devices.find((name) => theirs.overlay[`${name}/${target.family}`] !== undefined);
     const address = device === undefined ? undefined : theirs.overlay[`${device}/${target.family}`];
-    if (device === undefined || address === undefined) return skip('no-overlay-device');
-    const probe = { port: agentPort, payload: 'zero' } as const;
-    const path = { family: target.family, destination: address };
-    const seen = await context.host.network.udp(path, probe, context.timeoutMs, context.signal);
-    const evidence = { device, overlayAddress: address };
-    if (seen.witnessed === undefined) {
-      const answer = await probeUdpPort(probe, { ...target, address }, context);
-      if (answer.outcome === 'pass') return pass({ ...answer.evidence, ...evidence });
-      return answer.outcome === 'fail'
-        ? { ...answer, evidence: { ...answer.evidence, ...evidence } }
-        : answer;
-    }
-    return seen.session === theirs.session
-      ? pass({
-          ...evidence,
-          ...(seen.rttSeconds === undefined ? {} : { rttSeconds: seen.rttSeconds }),
-        })
-      : fail('wrong-host', evidence);
+    if (device === undefined || address === undefined || !isOf(target.family, address))
+      return skip('no-overlay-device');
+    const probe = { port: agentPort, payload: 'zero', session: theirs.session } as const;
+    const answer = await probeUdpPort(probe, { ...target, address }, context);
+    if (answer.outcome === 'skip' || answer.outcome === 'unknown') return answer;
+    return { ...answer, evidence: { ...answer.evidence, device, overlayAddress: address } };
   },
 };
+
+/** The peer wrote the address, so it may be anything. */
+function isOf(family: Family, address: string): boolean {
+  return parseAddress(address)?.length === (family === 'ipv4' ? 4 : 16);
+}

@@ -13,11 +13,13 @@ import type { PacketError, UdpObservation } from './host/network.ts';
 import { hostAnswers } from './icmp-echo.ts';
 import { judgeErrors, judgeSendError } from './refusals.ts';
 
-/** What is sent: the port, its inert payload, and the size of the IP packet where it matters. */
+/** What is sent: the port, its inert payload, the size of the IP packet where it matters, and who alone may answer. */
 export interface UdpProbe {
   readonly port: number;
   readonly payload: Payload;
   readonly totalBytes?: number;
+  /** Session of the agent that the address must belong to. */
+  readonly session?: string;
 }
 
 /** Probes after a first miss, within a second (DESIGN section 4). */
@@ -53,6 +55,9 @@ async function judge(
   sent: Sent,
 ): Promise<Answer> {
   const evidence = evidenceOf(probe, observations);
+  const { session: wanted } = probe;
+  if (wanted !== undefined && observations.some(({ session = wanted }) => session !== wanted))
+    return fail('wrong-host', evidence);
   if (observations.some(({ witnessed }) => witnessed === 'seen'))
     return await passed(observations, evidence, sent);
 
