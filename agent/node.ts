@@ -74,6 +74,11 @@ export async function openNode(options: NodeOptions): Promise<Node> {
     onDropped: options.onDropped,
   });
   const host: Host = { ...machine, network };
+  // The end of the process waits for all of its threads, and one waits for packets: without this, process.exit hangs.
+  const wakeToEnd = (): void => {
+    void network[Symbol.asyncDispose]();
+  };
+  process.once('exit', wakeToEnd);
   network.openEcho();
 
   let peerAddresses: ReadonlySet<string> = new Set();
@@ -155,6 +160,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
     async [Symbol.asyncDispose]() {
       await witness[Symbol.asyncDispose]();
       await network[Symbol.asyncDispose]();
+      process.off('exit', wakeToEnd);
     },
   };
 }
