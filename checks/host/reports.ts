@@ -10,15 +10,22 @@ export interface Reports {
 
 const maximumSent = 8192;
 const maximumReported = 8192;
-/** A report tells of the peer's round before; three rounds of the default interval. */
+/**
+ * Three rounds of the default interval, since the probe was sent: a peer repeats the last nonces that it heard for as long
+ * as it hears no newer ones, which tells nothing of now.
+ */
 const rememberMs = 90_000;
 
 export function createReports(now: () => number = () => performance.now()): Reports {
-  const sent = new Map<bigint, { readonly destination: string; readonly port: number }>();
+  const sent = new Map<
+    bigint,
+    { readonly destination: string; readonly port: number; readonly at: number }
+  >();
+  /** When the newest probe left that was reported, by destination and port. */
   const reported = new Map<string, number>();
   return {
     sent(nonce, destination, port) {
-      sent.set(nonce, { destination, port });
+      sent.set(nonce, { destination, port, at: now() });
       forgetOldest(sent, maximumSent);
     },
     heard(address, nonces) {
@@ -26,8 +33,9 @@ export function createReports(now: () => number = () => performance.now()): Repo
         const probe = sent.get(nonce);
         if (probe === undefined || probe.destination !== address) continue;
         const key = `${address} ${probe.port}`;
+        const known = reported.get(key) ?? Number.NEGATIVE_INFINITY;
         reported.delete(key);
-        reported.set(key, now());
+        reported.set(key, Math.max(known, probe.at));
         forgetOldest(reported, maximumReported);
       }
     },
