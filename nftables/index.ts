@@ -121,9 +121,7 @@ export function createTproxyFinder(
   options: FinderOptions = {},
 ): (question: ProxyQuestion) => Promise<ProxyAnswer> {
   const { memoryMs = 10_000 } = options;
-  let look:
-    | { readonly until: () => number; readonly ruleset: Promise<Ruleset | 'unreadable'> }
-    | undefined;
+  let look: Look | undefined;
   let clean: number | undefined;
   const read = async (): Promise<Ruleset | 'unreadable'> => {
     try {
@@ -148,11 +146,28 @@ export function createTproxyFinder(
       const ruleset = read().finally(() => {
         end = performance.now();
       });
-      look = { until: () => Math.max(start + memoryMs, end + 10 * (end - start)), ruleset };
+      look = {
+        until: () => Math.max(start + memoryMs, end + 10 * (end - start)),
+        ruleset,
+        answers: new Map(),
+      };
     }
-    const ruleset = await look.ruleset;
-    return ruleset === 'unreadable' ? ruleset : judgeTproxy(ruleset, question);
+    const { ruleset, answers } = look;
+    const rules = await ruleset;
+    if (rules === 'unreadable') return rules;
+    // The walk through 50,000 rules takes a tenth of a second, and every probe of a port asks the same.
+    const key = `${question.transport} ${question.port}`;
+    const answer = answers.get(key) ?? judgeTproxy(rules, question);
+    answers.set(key, answer);
+    return answer;
   };
+}
+
+/** One look at the rules, and what was found in it: at most one answer a port. */
+interface Look {
+  readonly until: () => number;
+  readonly ruleset: Promise<Ruleset | 'unreadable'>;
+  readonly answers: Map<string, 'none' | 'possible'>;
 }
 
 interface Search {
