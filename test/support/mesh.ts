@@ -17,20 +17,26 @@ export interface BrokenPath {
 }
 
 /** Quick rounds, for a test must see two of them fail before it sees a `fail`. */
-export const quickly = ['--interval', '1', '--timeout', '0.5'] as const;
+export function quick(intervalSeconds: number): readonly string[] {
+  return ['--interval', `${intervalSeconds}`, '--timeout', '0.5'];
+}
 
 /** Starts an agent on every node (or on these), each with all other nodes of the lab as its peers. More arguments may differ by node. */
 export async function startAgents(
   lab: Lab,
   args: readonly string[] | ((node: LabNode) => readonly string[]),
-  options: { readonly families?: readonly Family[]; readonly on?: readonly LabNode[] } = {},
+  options: {
+    readonly families?: readonly Family[];
+    readonly on?: readonly LabNode[];
+    readonly intervalSeconds?: number;
+  } = {},
 ): Promise<Agents> {
-  const { families = ['ipv4'], on = lab.nodes } = options;
+  const { families = ['ipv4'], on = lab.nodes, intervalSeconds = 1 } = options;
   const started = await Promise.allSettled(
     on.map((node) =>
       node.agent([
         ...(typeof args === 'function' ? args(node) : args),
-        ...quickly,
+        ...quick(intervalSeconds),
         ...lab.peerArguments(node, families),
       ]),
     ),
