@@ -82,6 +82,7 @@ async function createAgent(
   let lastRoundSeconds = 0;
 
   const catalogue = await loadCatalogueOf(loaded);
+  refuseUnknownWords(catalogue, loaded);
   const node = await openNode({
     name: nodeName,
     key: loaded.key,
@@ -151,18 +152,19 @@ async function createAgent(
       const chosen = chooseProvider(of.catalogue, name, of.loaded, detected, links);
       current.choose(chosen);
       await node.setProvider(chosen);
-      await current.round(peers, signal, {
-        onChanges: (changes) => {
-          logChanges(log, changes);
-        },
-        onAnswer: ({ requirement: { kind } }, answer) => {
-          if (isProbing(kind)) countAnswer(answer, kind, metrics);
-        },
-        onCrash: ({ requirement }, error) => {
-          log.error({ err: error, requirement: requirement.id }, 'check crashed');
-        },
-      });
     }
+    // Also without a provider: what was found for one that has gone goes with it.
+    await current.round(peers, signal, {
+      onChanges: (changes) => {
+        logChanges(log, changes);
+      },
+      onAnswer: ({ requirement: { kind } }, answer) => {
+        if (isProbing(kind)) countAnswer(answer, kind, metrics);
+      },
+      onCrash: ({ requirement }, error) => {
+        log.error({ err: error, requirement: requirement.id }, 'check crashed');
+      },
+    });
     if (signal.aborted) return;
     settle();
     lastRoundSeconds = (performance.now() - started) / 1000;
@@ -213,6 +215,7 @@ async function createAgent(
     try {
       const next = run.reload();
       const rules = await loadCatalogueOf(next);
+      refuseUnknownWords(rules, next);
       for (const setting of needRestart(setup.loaded, next))
         log.warn({ setting }, 'this setting takes effect when the agent is started again');
       setup = setupOf(next, rules);
@@ -296,6 +299,12 @@ async function createAgent(
 
 async function loadCatalogueOf({ values }: LoadedConfiguration): Promise<Catalogue> {
   return await openCatalogue(values.rules === undefined ? {} : { directories: [values.rules] });
+}
+
+/** Throws for a provider, an option or a requirement that is not in the catalogue: every single round would. */
+function refuseUnknownWords(catalogue: Catalogue, loaded: LoadedConfiguration): void {
+  const { provider } = loaded.values;
+  if (provider !== 'auto') chooseProvider(catalogue, provider, loaded, [], []);
 }
 
 /** Settings that sockets were opened with. */
