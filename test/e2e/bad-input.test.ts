@@ -119,6 +119,11 @@ describe('a wrong call', () => {
       says: /setting\.yaml:2: intervall: unknown setting "intervall"; did you mean interval\?/,
     },
     {
+      name: 'an unknown provider of an agent',
+      args: ['agent', '--provider', 'canall'],
+      says: /unknown provider "canall"; did you mean canal\?/,
+    },
+    {
       name: 'all for the agent',
       args: ['agent', '--provider', 'all'],
       says: /--provider: "all" is for check: the agent watches one provider, by name or "auto"$/,
