@@ -4,12 +4,15 @@ import { Compile } from 'typebox/compile';
 import { type Answer, reasons } from './check.ts';
 
 const strict = { additionalProperties: false } as const;
-const shortText = Type.String({ maxLength: 128 });
-const Evidence = Type.Record(
-  Type.String({ maxLength: 40 }),
-  Type.Union([Type.String({ maxLength: 200 }), Type.Number(), Type.Boolean()]),
-  { maxProperties: 16 },
-);
+/** Without control characters: it ends in logs and on terminals. */
+const text = (maxLength: number) => Type.String({ maxLength, pattern: '^\\P{Cc}*$' });
+/** A key; only its pattern counts, a record looks at nothing else of it. */
+const keyOf = (maxLength: number) => Type.String({ pattern: `^[^\\s\\p{Cc}]{1,${maxLength}}$` });
+const shortText = text(128);
+const Evidence = Type.Record(keyOf(40), Type.Union([text(200), Type.Number(), Type.Boolean()]), {
+  maxProperties: 16,
+  ...strict,
+});
 
 /** Kinds that a peer may be asked to test towards the asker: those that send a few packets and no more. */
 export const wishableKinds = [
@@ -27,8 +30,9 @@ const Wish = Type.Object(
     id: shortText,
     kind: Type.Enum(wishableKinds),
     mustReach: Type.Boolean(),
-    params: Type.Record(Type.String({ maxLength: 40 }), Type.Union([Type.Number(), shortText]), {
+    params: Type.Record(keyOf(40), Type.Union([Type.Number(), shortText]), {
       maxProperties: 6,
+      ...strict,
     }),
   },
   strict,
@@ -96,20 +100,20 @@ const AnswerShape = Type.Object(
   strict,
 );
 
+const Whole = Type.Integer({ minimum: 0, maximum: 0xffff_ffff });
+
 const Facts = Type.Object(
   {
     session: Type.String({ pattern: '^[0-9a-f]{16}$' }),
     node: shortText,
-    version: Type.String({ maxLength: 32 }),
+    version: text(32),
     witness: Type.Boolean(),
-    provider: Type.String({ maxLength: 64 }),
-    encapsulation: Type.String({ maxLength: 64 }),
-    vni: Type.Number(),
-    port: Type.Number(),
-    mtu: Type.Number(),
-    overlay: Type.Record(Type.String({ maxLength: 32 }), Type.String({ maxLength: 45 }), {
-      maxProperties: 8,
-    }),
+    provider: text(64),
+    encapsulation: text(64),
+    vni: Whole,
+    port: Whole,
+    mtu: Whole,
+    overlay: Type.Record(keyOf(32), text(45), { maxProperties: 8, ...strict }),
   },
   strict,
 );
@@ -125,10 +129,12 @@ const SightingShape = Type.Object(
   { seen: Type.Integer({ minimum: 0 }), established: Type.Optional(Type.Boolean()) },
   strict,
 );
+/** Nothing older than a day is kept; a date beyond any calendar would end in a throw. */
+const AgeSeconds = Type.Number({ minimum: 0, maximum: 86_400 });
 const Verdicts = Type.Object(
   {
     verdicts: Type.Array(
-      Type.Object({ id: shortText, ageSeconds: Type.Number(), answer: AnswerShape }, strict),
+      Type.Object({ id: shortText, ageSeconds: AgeSeconds, answer: AnswerShape }, strict),
       { maxItems: 8 },
     ),
     pending: Type.Boolean(),
@@ -168,7 +174,10 @@ export function travelling(answer: Answer): Static<typeof AnswerShape> {
   const evidence = Object.fromEntries(
     Object.entries(answer.evidence ?? {})
       .slice(0, 10)
-      .map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, 64) : value]),
+      .map(([key, value]) => [
+        key,
+        typeof value === 'string' ? value.slice(0, 64).replace(/\p{Cc}/gu, ' ') : value,
+      ]),
   );
   return {
     outcome: answer.outcome,
