@@ -25,6 +25,7 @@ test: deps $(installed)
 	@test/support/everything.sh
 
 demo: deps build
+	@npx tsc -p test/support
 	@test/support/in-namespace.sh node dist/test/support/demo.js
 
 bench: deps build
