@@ -51,6 +51,8 @@ export interface ServerOptions {
 
 const maximumBodyBytes = 16 * 1024;
 const requestTimeoutMs = 10_000;
+/** Node looks for overdue requests every 30 s otherwise, and they keep their connections until then. */
+const connectionsCheckMs = 2_000;
 const keepAliveMs = 5_000;
 /** A browser or a scraper holds a few; beyond it somebody leaks them. */
 const maximumConnections = 256;
@@ -74,6 +76,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     trustProxy: false,
     bodyLimit: maximumBodyBytes,
     requestTimeout: requestTimeoutMs,
+    http: { connectionsCheckingInterval: connectionsCheckMs },
     keepAliveTimeout: keepAliveMs,
     forceCloseConnections: true,
     return503OnClosing: true,
@@ -82,12 +85,15 @@ export function createServer(options: ServerOptions): FastifyInstance {
       sendError(reply, error);
     },
     clientErrorHandler(error, socket) {
-      if (!socket.writable) return;
-      const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431' : '400';
-      const body = JSON.stringify({ code: 'BAD_REQUEST', message: 'this is not HTTP' });
-      socket.end(
-        `HTTP/1.1 ${status} Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-      );
+      const { status, code, message } = refusalOf(error.code);
+      const body = JSON.stringify({ code, message });
+      if (socket.writable) {
+        socket.write(
+          `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        );
+      }
+      // Not `end`: it waits for the other side to close as well, and one that never does keeps its connection for ever.
+      socket.destroySoon();
     },
   });
   app.server.maxConnections = maximumConnections;
@@ -143,6 +149,35 @@ export function createServer(options: ServerOptions): FastifyInstance {
   });
   return app;
 }
+
+/** What whoever sends something that is no request is told. */
+interface Refusal {
+  readonly status: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+function refusalOf(errorCode: string): Refusal {
+  return refusals[errorCode] ?? notHttp;
+}
+
+const notHttp: Refusal = {
+  status: '400 Bad Request',
+  code: 'BAD_REQUEST',
+  message: 'this is not HTTP',
+};
+const refusals: Readonly<Record<string, Refusal>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: '408 Request Timeout',
+    code: 'REQUEST_TIMEOUT',
+    message: `the request was not there after ${requestTimeoutMs / 1000} seconds`,
+  },
+  HPE_HEADER_OVERFLOW: {
+    status: '431 Request Header Fields Too Large',
+    code: 'BAD_REQUEST',
+    message: 'the headers are too long',
+  },
+};
 
 /** Opens the port of a server. Resolves to the URL that it is reached by. */
 export async function listen(

@@ -491,6 +491,25 @@ describe('on a real socket', () => {
     expect((await fetch(new URL('/healthz', address))).status).toBe(200);
   });
 
+  test('whoever sends garbage and never hangs up keeps no connection', async () => {
+    const { app } = serverWith();
+    const address = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
+    const socket = connect({ port: Number(address.port), host: '127.0.0.1', allowHalfOpen: true });
+    socket.write('\0\0garbage\r\n\r\n');
+    socket.resume();
+    await new Promise<void>((resolve) => {
+      socket.once('end', resolve);
+    });
+    const open = (): Promise<number> =>
+      new Promise((resolve) => {
+        app.server.getConnections((_error, count) => {
+          resolve(count);
+        });
+      });
+    await expect.poll(open).toBe(0);
+    socket.destroy();
+  });
+
   test('closing ends a request that is under way, in less than a second', async () => {
     const { app } = serverWith({ runNow: () => new Promise(() => {}) });
     const address = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
