@@ -2,7 +2,7 @@
 import type { Answer, Family } from './check.ts';
 import { HostError } from './host/host.ts';
 import type { PeerRequest, Witness } from './host/witness.ts';
-import type { PeerFacts } from './peer-channel.ts';
+import type { PeerFacts, ProbeWish } from './peer-channel.ts';
 import { type Request, readRequest, travelling, writeBody } from './peer-protocol.ts';
 
 type Wish = Extract<Request, { op: 'confirm' }>['requirements'][number];
@@ -41,7 +41,7 @@ export interface PeerService {
   /** The body of the response, or undefined to stay silent. */
   answer(request: PeerRequest): Promise<Uint8Array | undefined>;
   /** Keeps an answer of the own rounds, so that the peer's question costs no packet. */
-  remember(address: string, wish: { id: string; params: unknown }, answer: Answer): void;
+  remember(address: string, wish: ProbeWish, answer: Answer): void;
 }
 
 export function createPeerService(options: PeerServiceOptions): PeerService {
@@ -88,8 +88,9 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
     for (const wish of requirements) {
       const key = keyOf(asker.address, wish);
       let entry = kept.get(key);
-      if (entry !== undefined && performance.now() - entry.at > maximumAgeSeconds * 1000)
-        entry = undefined;
+      // A test under way is never too old, however long it takes.
+      const age = entry?.answer === undefined ? 0 : performance.now() - entry.at;
+      if (age > maximumAgeSeconds * 1000) entry = undefined;
       if (entry === undefined) start(key, wish, asker);
       if (entry?.answer === undefined) pending = true;
       else
@@ -162,6 +163,6 @@ function ifDefined(value: unknown): Uint8Array | undefined {
   return value === undefined ? undefined : writeBody(value);
 }
 
-function keyOf(address: string, wish: { readonly id: string; readonly params: unknown }): string {
-  return `${address} ${wish.id} ${JSON.stringify(wish.params)}`;
+function keyOf(address: string, { id, kind, mustReach, params }: ProbeWish): string {
+  return JSON.stringify([address, id, kind, mustReach, params]);
 }
