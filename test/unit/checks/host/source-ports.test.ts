@@ -33,7 +33,7 @@ describe('the walk through the range', () => {
     const ports = createSourcePorts({ first: 1000, last: 1009 }, new Set([1000]));
     ports.exclude([1001, 1002]);
     const seen = new Set(Array.from({ length: 50 }, () => ports.next()));
-    expect([...seen].sort()).toEqual([1003, 1004, 1005, 1006, 1007, 1008, 1009]);
+    expect(seen).toEqual(new Set([1003, 1004, 1005, 1006, 1007, 1008, 1009]));
   });
 
   test('does not change the set that it was given', () => {
