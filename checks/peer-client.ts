@@ -47,19 +47,14 @@ export function datagramCarriers(network: LinuxNetwork): readonly Carrier[] {
       return response;
     },
     async (path, request, timeoutMs, signal) => {
-      try {
-        const { response } = await network.requestOverEcho(
-          path,
-          writeBody(request),
-          requestPayloadBytes,
-          timeoutMs,
-          signal,
-        );
-        return response;
-      } catch (error) {
-        if (error instanceof HostError) return undefined;
-        throw error;
-      }
+      const { response } = await network.requestOverEcho(
+        path,
+        writeBody(request),
+        requestPayloadBytes,
+        timeoutMs,
+        signal,
+      );
+      return response;
     },
   ];
 }
@@ -79,9 +74,23 @@ export function createPeerChannel(options: {
   const { path, carriers, timeoutMs } = options;
   let preferred: Carrier | undefined;
 
+  /** A carrier that cannot have a socket is one that brings nothing. */
+  async function carry(
+    carrier: Carrier,
+    request: Request,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    try {
+      return await carrier(path, request, timeoutMs, signal);
+    } catch (error) {
+      if (error instanceof HostError) return undefined;
+      throw error;
+    }
+  }
+
   async function ask(request: Request, signal: AbortSignal): Promise<Uint8Array | undefined> {
     for (let attempt = 0; attempt < 2 && preferred !== undefined; attempt++) {
-      const body = await preferred(path, request, timeoutMs, signal);
+      const body = await carry(preferred, request, signal);
       if (body !== undefined || signal.aborted) return body;
     }
     const others = carriers.filter((carrier) => carrier !== preferred);
@@ -91,7 +100,7 @@ export function createPeerChannel(options: {
       let open = others.length;
       if (open === 0) resolve(undefined);
       for (const carrier of others) {
-        carrier(path, request, timeoutMs, signal).then((body) => {
+        carry(carrier, request, signal).then((body) => {
           open--;
           if (body !== undefined) {
             preferred ??= carrier;
