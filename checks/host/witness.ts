@@ -16,6 +16,7 @@ import {
   maximumHeard,
   preambleBytes,
 } from '../packet/message.ts';
+import { isConnectionAttempt } from '../packet/tcp.ts';
 import { decodeUdp, encodeUdp, judgeUdpChecksum, udpProtocol } from '../packet/udp.ts';
 import { attachFilter, connectionAttempts, nothing, probesOverUdp } from './bpf.ts';
 import type { IncomingEcho } from './echo-sockets.ts';
@@ -140,7 +141,15 @@ export class Witness implements AsyncDisposable {
     this.#network.reactor.add(fd, EPOLLIN, () => {
       this.#network.receiver.receive(fd, (received) => {
         if (formatAddress(received.source) !== asker.address) return;
-        if (what.protocol === 'tcp' || this.#isIpProbe(asker.family, received)) watch.seen++;
+        const payload =
+          asker.family === 'ipv4' ? decodeIpv4(received.bytes)?.payload : received.bytes;
+        if (payload === undefined) return;
+        // Not the filter alone: segments of other connections may come before it is attached.
+        const wanted =
+          what.protocol === 'tcp'
+            ? isConnectionAttempt(payload, what.port)
+            : this.#isIpProbe(payload);
+        if (wanted) watch.seen++;
       });
     });
     return id;
@@ -413,10 +422,7 @@ export class Witness implements AsyncDisposable {
     });
   }
 
-  #isIpProbe(family: Family, received: Received): boolean {
-    const payload =
-      family === 'ipv4' ? decodeIpv4(received.bytes)?.payload : Uint8Array.from(received.bytes);
-    if (payload === undefined) return false;
+  #isIpProbe(payload: Uint8Array): boolean {
     const decoded = decodeMessage(payload.subarray(ipProbeHeaderBytes), this.#network.options.mac);
     if ('malformed' in decoded) {
       this.#network.options.onDropped(decoded.malformed);

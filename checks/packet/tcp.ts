@@ -55,3 +55,9 @@ export function decodeTcp(bytes: Uint8Array): Tcp | undefined {
     payload: bytes.subarray(headerBytes),
   };
 }
+
+/** Whether a segment opens a connection to this port: SYN without ACK. */
+export function isConnectionAttempt(segment: Uint8Array, port: number): boolean {
+  const tcp = decodeTcp(segment);
+  return tcp?.destinationPort === port && tcp.flags.syn && !tcp.flags.ack;
+}

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decodeTcp } from '../../../../checks/packet/tcp.ts';
+import { decodeTcp, isConnectionAttempt } from '../../../../checks/packet/tcp.ts';
 import { damaged, hex, patched, randomBytes, seeded, truncations } from './support.ts';
 
 const clear = { fin: false, syn: false, rst: false, psh: false, ack: false, urg: false };
@@ -37,6 +37,16 @@ test.each([
   { name: 'SYN with ECN set-up', bits: 0xc2, flags: { ...clear, syn: true } },
 ])('$name', ({ bits, flags }) => {
   expect(decodeTcp(patched(syn, 13, [bits]))?.flags).toEqual(flags);
+});
+
+test('only a SYN without ACK to the port opens a connection to it', () => {
+  const port = decodeTcp(syn)?.destinationPort ?? 0;
+  expect(isConnectionAttempt(syn, port)).toBe(true);
+  expect(isConnectionAttempt(patched(syn, 13, [0xc2]), port)).toBe(true);
+  expect(isConnectionAttempt(syn, port + 1)).toBe(false);
+  for (const bits of [0x10, 0x12, 0x14, 0x18, 0x11])
+    expect(isConnectionAttempt(patched(syn, 13, [bits]), port)).toBe(false);
+  expect(isConnectionAttempt(syn.subarray(0, 13), port)).toBe(false);
 });
 
 test('a header length that lies is undefined', () => {
