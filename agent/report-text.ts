@@ -182,12 +182,20 @@ function targetText({ mark, findings }: Entry): string {
     const shown = first.name === first.address ? first.name : `${first.name} (${first.address})`;
     return `${arrows[first.direction]} ${shown}`;
   }
-  const names = [...new Set(peers.map(({ name }) => name))];
-  const directions = new Set(peers.map(({ direction }) => direction));
-  const arrow = directions.size > 1 ? '↔' : arrows[first.direction];
-  return names.length < alikeFrom
-    ? `${arrow} ${names.join(', ')}`
-    : `${arrow} ${names.length} peers${mark === 'pass' ? '' : `: ${shorten(names)}`}`;
+  const byArrow = new Map<string, string[]>();
+  for (const name of new Set(peers.map((peer) => peer.name))) {
+    const own = new Set(peers.filter((peer) => peer.name === name).map((peer) => peer.direction));
+    // `↔` says both ways of this very peer, and nothing of the others.
+    const arrow = own.size > 1 ? '↔' : own.has('outbound') ? arrows.outbound : arrows.inbound;
+    byArrow.set(arrow, [...(byArrow.get(arrow) ?? []), name]);
+  }
+  return [...byArrow]
+    .map(([arrow, names]) =>
+      names.length < alikeFrom
+        ? `${arrow} ${names.join(', ')}`
+        : `${arrow} ${names.length} peers${mark === 'pass' ? '' : `: ${shorten(names)}`}`,
+    )
+    .join('; ');
 }
 
 const arrows = { outbound: '→', inbound: '←' } as const;

@@ -131,14 +131,11 @@ async function askPeer({ target, tests }: PeerGroup, input: RoundInput): Promise
   }
 }
 
+/** What is known of the way from a peer whose agent gave no answer about it. */
 function absent(test: PlannedTest, presence: AgentPresence): PeerVerdict {
-  const reason =
-    presence === 'reachable'
-      ? 'peer-has-not-probed'
-      : presence === 'absent'
-        ? 'no-witness'
-        : 'peer-unreachable';
-  return { requirement: test.requirement.id, answer: unknown(reason), ageSeconds: 0 };
+  const reason = presence === 'unreachable' ? 'peer-unreachable' : 'peer-has-not-probed';
+  const answer = unknown(reason, { agent: presence });
+  return { requirement: test.requirement.id, answer, ageSeconds: 0 };
 }
 
 /** The peer could not tell because this node has no witness: that is ours to mend, and the reason says how. */

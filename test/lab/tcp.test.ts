@@ -284,7 +284,7 @@ describe('without a witness', () => {
         said(
           theFinding(document, { requirement, peer: 'n3', direction: 'inbound', family: 'ipv4' }),
         ),
-      ).toBe('unknown no-witness');
+      ).toBe('unknown peer-has-not-probed');
     }
   });
 

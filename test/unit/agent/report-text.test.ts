@@ -97,6 +97,16 @@ ready: 1 failed, 0 warnings, 0 unknown, 0 passed, 0 skipped (0.8 s)
     ]);
   });
 
+  test('an arrow of both directions is about one and the same peer', () => {
+    const [line = ''] = body([
+      finding({ peer: 'a', evidence: { port: 8472 } }),
+      finding({ peer: 'a', direction: 'inbound', evidence: { port: 8472 } }),
+      finding({ peer: 'b', direction: 'inbound', evidence: { port: 8472 } }),
+      finding({ peer: 'c', evidence: { port: 8472 } }),
+    ]);
+    expect(line).toContain('↔ a; ← b; → c  UDP port 8472: arrives');
+  });
+
   test('many passes of one kind on this node are one line that names each of them', () => {
     const passes = (count: number) =>
       Array.from({ length: count }, (_, index) => finding({ requirement: `canal.r${index}` }));
