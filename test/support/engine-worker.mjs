@@ -5,6 +5,9 @@ import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 
 const product = new URL('../../dist/', import.meta.url);
+const { keepHeapSmall } = await import(new URL('agent/heap.js', product));
+// As the agent does it, for it costs collections.
+keepHeapSmall();
 const { createMetrics } = await import(new URL('agent/metrics.js', product));
 const { LinuxNetwork } = await import(new URL('checks/host/network-linux.js', product));
 const { createSourcePorts, parsePortRange } = await import(
