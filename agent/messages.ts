@@ -50,11 +50,8 @@ interface Facts {
   readonly receiver: string;
   /** Where the sender sends to. */
   readonly address: string;
-  /** The other node of a path. */
-  readonly peer: string;
+  /** Where this node reaches the other one. */
   readonly peerAddress: string;
-  /** Whether nothing was tested because the peer, who would have to send, has no agent that answers. */
-  readonly isPeerSilent: boolean;
   /** Whether the receiver itself is known to be to blame. */
   readonly receiverIsToBlame: boolean;
   /** Whether evidence of this name is there. */
@@ -286,20 +283,19 @@ const words: Readonly<Record<Reason, Words>> = {
       `on ${sender}: ip route get ${get('overlayAddress')}; bridge fdb show dev ${get('device')}`,
   },
   'no-witness': {
-    message: (facts) => {
-      if (facts.isPeerSilent) return `no agent answers on ${facts.peer}, so nobody tests this way`;
-      return facts.kind === 'peer-agreement' || facts.kind === 'overlay-path'
+    message: (facts) =>
+      facts.kind === 'peer-agreement' || facts.kind === 'overlay-path'
         ? `no agent answers on ${facts.receiver}, so its settings are not known`
-        : `${facts.thing}: no agent answers on ${facts.receiver}, so nobody can say what arrived`;
-    },
+        : `${facts.thing}: no agent answers on ${facts.receiver}, so nobody can say what arrived`,
     next: runAgent,
   },
   'peer-unreachable': {
-    message: ({ isPeerSilent, peer, receiver }) =>
-      `nothing answers on ${isPeerSilent ? peer : receiver}: no agent, no echo, no TCP port`,
-    next: ({ isPeerSilent, peerAddress, sender, address }) =>
-      isPeerSilent
-        ? `on this node: ping -c 3 ${peerAddress}; ip route get ${peerAddress}`
+    // Of the peer's own way to this node nothing was heard: it is the peer that does not answer.
+    message: ({ get, sender, receiver }) =>
+      `nothing answers on ${get('agent') === 'unreachable' ? sender : receiver}: no agent, no echo, no TCP port`,
+    next: ({ get, sender, address, receiver, peerAddress }) =>
+      get('agent') === 'unreachable'
+        ? `on ${receiver}: ping -c 3 ${peerAddress}; ip route get ${peerAddress}`
         : `on ${sender}: ping -c 3 ${address}; ip route get ${address}`,
   },
   'peer-has-not-probed': {
@@ -435,10 +431,7 @@ function factsOf({ kind, outcome, target, evidence, culprit }: FindingFacts): Fa
     receiver: inbound ? own : peer,
     // Which of its addresses the peer uses is not known here.
     address: target.scope === 'node' ? '' : inbound ? 'ADDRESS-OF-THIS-NODE' : target.address,
-    peer,
     peerAddress: target.scope === 'node' ? '' : target.address,
-    // A peer that tested this way has evidence to show.
-    isPeerSilent: inbound && Object.keys(evidence).length === 0,
     receiverIsToBlame: culprit?.where === 'receiver-ingress',
     has,
     get,

@@ -167,6 +167,23 @@ describe('the words of a finding', () => {
     );
   });
 
+  test('a peer that does not answer is named, whichever way was to be tested', () => {
+    const silent = finding({
+      outcome: 'unknown',
+      reason: 'peer-unreachable',
+      target: {
+        scope: 'peer',
+        name: 'worker-2',
+        address: '10.0.0.12',
+        family: 'ipv4',
+        direction: 'inbound',
+      },
+      evidence: { agent: 'unreachable' },
+    });
+    expect(messageOf(silent)).toBe('nothing answers on worker-2: no agent, no echo, no TCP port');
+    expect(nextStep(silent)).toBe('on this node: ping -c 3 10.0.0.12; ip route get 10.0.0.12');
+  });
+
   test('what a peer says cannot become a command of its own', () => {
     const evidence = { device: 'flannel.1', overlayAddress: '10.42.0.1; reboot $(id) `id` | sh' };
     const typed = nextStep(finding({ kind: 'overlay-path', reason: 'wrong-host', evidence }));
