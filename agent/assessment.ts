@@ -14,6 +14,7 @@ import type { ChosenProvider } from './provider-selection.ts';
 import { readinessOf } from './readiness.ts';
 import { runRound } from './round.ts';
 import type { SharedContext } from './run-test.ts';
+import { steadyNowMs, wallTimeOf } from './steady-clock.ts';
 import { summarise } from './summary.ts';
 import { packageVersion } from './version.ts';
 
@@ -73,6 +74,7 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     intervalMs: options.intervalMs,
     confirmRounds: options.confirmRounds,
     describe: describeFinding,
+    wallTimeOf,
   });
   const presence = new Map<string, AgentPresence>();
   const hosts = new Map<Kind, Host>();
@@ -152,16 +154,16 @@ export function createAssessment(options: AssessmentOptions): Assessment {
           report(store.observe(test, answer, timing));
         },
         onInbound: (test, verdict) => {
-          report(store.observeInbound(test, verdict, Date.now()));
+          report(store.observeInbound(test, verdict, steadyNowMs()));
         },
         onPresence: (address, state) => {
           presence.set(address, state);
         },
         onCrash: (test, error) => hooks.onCrash?.(test, error),
       });
-      report(store.expire(Date.now()));
+      report(store.expire(steadyNowMs()));
     },
-    expire: () => store.expire(Date.now()),
+    expire: () => store.expire(steadyNowMs()),
     findings: () => store.list(),
     peers: () =>
       known.flatMap(({ name, addresses }) =>

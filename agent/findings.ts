@@ -12,7 +12,7 @@ import type { Requirement } from '../rules/schema.ts';
 import type { Culprit, Direction, Finding, FindingTarget, Outcome } from './model.ts';
 import { addressesOf, type PlannedPeer, type PlannedTest, peersOf } from './plan.ts';
 
-/** When an answer was found, and how long that took. */
+/** When an answer was found, by a clock that no step moves, and how long that took. */
 export interface Timing {
   readonly checkedAtMs: number;
   readonly durationSeconds: number;
@@ -39,6 +39,8 @@ export interface FindingsOptions {
   /** Failing rounds in a row that make a `fail` towards a peer: 2 in the agent, 1 in `check`. */
   readonly confirmRounds: number;
   readonly describe: (facts: Omit<Finding, 'message'>) => Description;
+  /** What to show people for such a time; the same when absent. */
+  readonly wallTimeOf?: (steadyMs: number) => number;
   /** Beyond it the findings that were checked longest ago are forgotten. */
   readonly maximum?: number;
 }
@@ -94,6 +96,8 @@ export function findingKey(
 /** Makes an empty store. */
 export function createFindings(options: FindingsOptions): FindingStore {
   const { ownName, confirmRounds, describe, maximum = defaultMaximum } = options;
+  const { wallTimeOf = (steadyMs) => steadyMs } = options;
+  const shown = { describe, wallTimeOf };
   let { intervalMs } = options;
   // A Map keeps its order, and every check moves its entry to the end: the first is the oldest.
   const entries = new Map<string, Entry>();
@@ -126,7 +130,7 @@ export function createFindings(options: FindingsOptions): FindingStore {
       answer.outcome === 'fail' && !confirmed
         ? beforeConfirmation(answer, known?.finding)
         : saidOf(answer, subject.target, ownName);
-    const finding = findingOf(subject, said, known?.finding, timing, describe);
+    const finding = findingOf(subject, said, known?.finding, timing, shown);
     const { checkedAtMs } = timing;
     const takesTurns = known?.takesTurns ?? isOtherTurn(answer);
     const entry = { subject, finding, checkedAtMs, misses, takesTurns };
@@ -154,7 +158,7 @@ export function createFindings(options: FindingsOptions): FindingStore {
       culprit: null,
     };
     const previous = known?.finding;
-    const finding = findingOf(subject, said, previous, timing, describe, 'recommended');
+    const finding = findingOf(subject, said, previous, timing, shown, 'recommended');
     const { checkedAtMs } = timing;
     return put(key, { subject, finding, checkedAtMs, misses: 0, takesTurns: false, loss });
   }
@@ -187,7 +191,7 @@ export function createFindings(options: FindingsOptions): FindingStore {
           changes.push(remove(key, entry));
           continue;
         }
-        const stale = staleOf(finding, nowMs, describe);
+        const stale = staleOf(finding, nowMs, shown);
         entries.set(key, { ...entry, finding: stale, misses: 0 });
         changes.push({ previous: wordOf(finding), finding: stale, gone: false });
       }
@@ -261,6 +265,9 @@ interface Loss {
 /** The part of a finding that an answer decides. */
 type Said = Pick<Finding, 'outcome' | 'reason' | 'evidence' | 'culprit'>;
 
+/** How a finding is shown to people. */
+type Shown = Required<Pick<FindingsOptions, 'describe' | 'wallTimeOf'>>;
+
 function subjectOf(test: PlannedTest, direction: Direction): Subject {
   const { requirement, everyRounds } = test;
   if (test.target.scope === 'node') return { requirement, everyRounds, target: { scope: 'node' } };
@@ -317,11 +324,11 @@ function findingOf(
   said: Said,
   previous: Finding | undefined,
   timing: Timing,
-  describe: FindingsOptions['describe'],
+  { describe, wallTimeOf }: Shown,
   level = subject.requirement.level,
 ): Finding {
   const { requirement, target } = subject;
-  const checkedAt = new Date(timing.checkedAtMs).toISOString();
+  const checkedAt = new Date(wallTimeOf(timing.checkedAtMs)).toISOString();
   const facts = {
     requirement: requirement.id,
     kind: requirement.kind,
@@ -342,7 +349,7 @@ function findingOf(
   return { ...facts, ...describe(facts) };
 }
 
-function staleOf(finding: Finding, nowMs: number, describe: FindingsOptions['describe']): Finding {
+function staleOf(finding: Finding, nowMs: number, { describe, wallTimeOf }: Shown): Finding {
   const { outcome, reason } = finding;
   const facts = {
     ...finding,
@@ -351,7 +358,7 @@ function staleOf(finding: Finding, nowMs: number, describe: FindingsOptions['des
     evidence: { lastOutcome: outcome, ...(reason === undefined ? {} : { lastReason: reason }) },
     culprit: null,
     remedy: null,
-    since: new Date(nowMs).toISOString(),
+    since: new Date(wallTimeOf(nowMs)).toISOString(),
   } as const;
   return { ...facts, ...describe(facts) };
 }

@@ -11,6 +11,7 @@ import type { AgentPresence } from './model.ts';
 import type { Node } from './node.ts';
 import type { PlannedTest } from './plan.ts';
 import { runTest, type SharedContext } from './run-test.ts';
+import { steadyNowMs } from './steady-clock.ts';
 
 export interface RoundInput {
   readonly tests: readonly PlannedTest[];
@@ -63,7 +64,7 @@ async function testOnce(test: PlannedTest, input: RoundInput): Promise<void> {
   if (target.scope === 'peer' && isWishable(requirement.kind))
     input.node.service.remember(target.address, wishOf(test, target), answer);
   input.onAnswer(test, answer, {
-    checkedAtMs: Date.now(),
+    checkedAtMs: steadyNowMs(),
     durationSeconds: Math.round(performance.now() - started) / 1000,
   });
 }

@@ -30,7 +30,13 @@ const lossy: Answer = {
   partialLoss: { sent: 3, lost: 2, lostSourcePorts: [40_001, 40_002] },
 };
 
-function store(change: { confirmRounds?: number; maximum?: number } = {}): FindingStore {
+function store(
+  change: {
+    confirmRounds?: number;
+    maximum?: number;
+    wallTimeOf?: (steadyMs: number) => number;
+  } = {},
+): FindingStore {
   return createFindings({
     ownName: 'worker-1',
     intervalMs,
@@ -389,6 +395,17 @@ describe('what the peer found', () => {
       findings.observeInbound(peerTest(), verdict(unknown('no-witness'), 20), startMs),
     ).toEqual([]);
     expect(said(findings)).toBe('pass');
+  });
+
+  test('counts after the wall clock was set back, too', () => {
+    let setBackMs = 0;
+    const findings = store({ wallTimeOf: (steadyMs) => steadyMs - setBackMs });
+    findings.observeInbound(peerTest(), verdict(seen, 0), startMs);
+    setBackMs = 3_600_000;
+    findings.observeInbound(peerTest(), verdict(dropped, 0), startMs + 30_000);
+    findings.observeInbound(peerTest(), verdict(dropped, 0), startMs + 60_000);
+    expect(said(findings)).toBe('fail: dropped');
+    expect(findings.list()[0]).toMatchObject({ checkedAt: '2026-11-23T11:01:00.000Z' });
   });
 
   test('is about a peer, and never about this node', () => {
