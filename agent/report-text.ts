@@ -220,10 +220,12 @@ function headLines(
     );
   }
   if (peers.length > 0) {
+    // A peer of two families is listed with each of its addresses, and is one peer.
     const names = peers.map(({ name, agent }) =>
       agent === 'reachable' ? name : `${name} (agent ${agent})`,
     );
-    lines.push(`${countOf(peers.length, 'peer')}: ${shorten(names)}`);
+    const count = new Set(peers.map(({ name }) => name)).size;
+    lines.push(`${countOf(count, 'peer')}: ${shorten([...new Set(names)])}`);
   } else if (providers === undefined) {
     lines.push('no peers');
   }

@@ -142,6 +142,20 @@ ready: 1 failed, 0 warnings, 0 unknown, 0 passed, 0 skipped (0.8 s)
     );
   });
 
+  test('a peer of two families is one peer', () => {
+    const text = renderText(
+      someDocument({
+        peers: [
+          { name: 'worker-2', address: '10.0.0.12', agent: 'reachable' },
+          { name: 'worker-2', address: 'fd00::12', agent: 'reachable' },
+          { name: 'worker-3', address: '10.0.0.13', agent: 'absent' },
+        ],
+      }),
+      { color: false },
+    );
+    expect(text).toContain('2 peers: worker-2, worker-3 (agent absent)\n');
+  });
+
   test('why the node is not ready stands before the last line', () => {
     const document = someDocument({
       readiness: 'not-ready',
