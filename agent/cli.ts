@@ -197,6 +197,8 @@ async function runCheckCommand(loaded: LoadedConfiguration, context: CliContext)
   const document = await commands
     .check(loaded, { progress: (progress) => line.show(progress), signal: context.signal })
     .finally(() => line.end());
+  // What was not tested would be missing from the report, and would not count against the node.
+  context.signal.throwIfAborted();
   stdout.write(
     renderReport(document, {
       format: values.format,

@@ -23,6 +23,7 @@ interface Given {
   readonly check?: (loaded: LoadedConfiguration, run: CheckRun) => Promise<StatusDocument>;
   readonly agent?: (loaded: LoadedConfiguration, run: AgentRun) => Promise<number>;
   readonly isTTY?: boolean;
+  readonly signal?: AbortSignal;
 }
 
 /** Runs a command line; a command that is not given must not be called. */
@@ -49,7 +50,7 @@ async function run(line: string, given: Given = {}) {
       env: given.env ?? {},
       cwd: folder,
       version: '1.2.3',
-      signal: new AbortController().signal,
+      signal: given.signal ?? new AbortController().signal,
       ownAddresses: ['10.0.0.1'],
       commands: async () => ({ check: given.check ?? refuse, agent: given.agent ?? refuse }),
     },
@@ -61,6 +62,19 @@ const withFindings =
   (...changes: Parameters<typeof someFinding>[0][]) =>
   async () =>
     someDocument({ findings: changes.map(someFinding) });
+
+test('a check that is interrupted tells nothing, and its exit code is not that of a fit node', async () => {
+  const interruption = new AbortController();
+  const check = async () => {
+    interruption.abort(new Error('ended by SIGINT'));
+    return someDocument({ findings: [] });
+  };
+  const { code, out, err } = await run('check --provider canal', {
+    check,
+    signal: interruption.signal,
+  });
+  expect({ code, out, err }).toEqual({ code: 1, out: '', err: 'cni-preflight: interrupted\n' });
+});
 
 describe('what the command line refuses, with exit code 2 and one sentence', () => {
   test.each([
