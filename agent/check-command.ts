@@ -12,8 +12,10 @@ import {
 } from './assessment.ts';
 import type { CheckRun } from './commands.ts';
 import type { LoadedConfiguration } from './config.ts';
+import { createDiscovery } from './discovery.ts';
 import type { ProviderVerdict, Readiness, StatusDocument } from './model.ts';
 import { type Node, openNode } from './node.ts';
+import type { Peer } from './peer-list.ts';
 import {
   type ChosenProvider,
   chooseDetected,
@@ -77,18 +79,19 @@ export async function runCheck(
         onCrash: () => {},
       }),
   });
-  await node.setPeers(values.peers);
+  const peers = await findPeers(loaded, node);
+  await node.setPeers(peers);
   chosen = await choose(catalogue, loaded, node);
   for (const one of chosen.toReversed()) await node.setProvider(one);
 
-  if (values.waitSeconds > 0 && values.peers.length > 0)
-    await waitForPeers(node, loaded, progress, signal);
+  if (values.waitSeconds > 0 && peers.length > 0)
+    await waitForPeers({ node, peers, waitSeconds: values.waitSeconds, progress, signal });
   const assessments: Assessment[] = [];
   for (const provider of chosen) {
     const assessment = assess(node, provider);
     assessments.push(assessment);
     const doing = chosen.length > 1 ? `checking for ${provider.name}` : 'checking';
-    await assessment.round(values.peers, signal, {
+    await assessment.round(peers, signal, {
       onProgress: (done, of) => {
         progress({ doing, done, of });
       },
@@ -103,6 +106,21 @@ export async function runCheck(
   }
   const durationSeconds = Math.round(performance.now() - started) / 1000;
   return documentOf(node, loaded, assessments, startedAt, durationSeconds);
+}
+
+/** The peers of now. A name without an answer is an error: a report without those nodes would look like good news. */
+async function findPeers({ values }: LoadedConfiguration, node: Node): Promise<readonly Peer[]> {
+  const problems: string[] = [];
+  const discovery = createDiscovery(values, {
+    ownAddresses: async () => (await node.host.addresses()).map(({ address }) => address),
+    onProblem: (name, error) => {
+      const why = error instanceof Error ? error.message : String(error);
+      problems.push(`--discover-name: "${name}" cannot be resolved (${why})`);
+    },
+  });
+  const peers = await discovery.find();
+  if (problems.length > 0) throw new SelectionError(problems.join('\n'));
+  return peers;
 }
 
 async function choose(
@@ -122,22 +140,33 @@ async function choose(
       );
     return namesOf(catalogue, values).map(one);
   }
-  if (values.provider !== 'auto') return [one(values.provider)];
-  const name = chooseDetected(detected);
+  const name = values.provider === 'auto' ? chooseDetected(detected) : values.provider;
   if (name === undefined) throw nothingDetected(catalogue);
-  return [one(name)];
+  const only = one(name);
+  if (only.requirements.length === 0)
+    throw new SelectionError(
+      `--only and --ignore leave nothing to check for ${name} with these options; \`cni-preflight providers ${name}\` lists what there is`,
+    );
+  return [only];
 }
 
 /** Waits until every peer has an agent, or `--wait` is over. */
-async function waitForPeers(
-  node: Node,
-  { values }: LoadedConfiguration,
-  progress: CheckRun['progress'],
-  signal: AbortSignal,
-): Promise<void> {
-  const until = performance.now() + values.waitSeconds * 1000;
+async function waitForPeers({
+  node,
+  peers,
+  waitSeconds,
+  progress,
+  signal,
+}: {
+  readonly node: Node;
+  readonly peers: readonly Peer[];
+  readonly waitSeconds: number;
+  readonly progress: CheckRun['progress'];
+  readonly signal: AbortSignal;
+}): Promise<void> {
+  const until = performance.now() + waitSeconds * 1000;
   const missing = new Set(
-    values.peers.flatMap(({ addresses }) =>
+    peers.flatMap(({ addresses }) =>
       (['ipv4', 'ipv6'] as const).flatMap((family) => {
         const address = addresses[family];
         return address === undefined ? [] : [`${family} ${address}`];
