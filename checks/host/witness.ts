@@ -42,9 +42,10 @@ export interface WitnessOptions {
   readonly tproxyPossible: (port: number) => Promise<boolean | undefined>;
 }
 
-/** An open watch for packets of one asker. */
+/** A watch for packets of one asker. */
 interface OpenWatch {
-  readonly fd: number;
+  /** Undefined once it has been asked what it saw: its socket costs the whole host a copy of every packet. */
+  fd: number | undefined;
   readonly asker: string;
   readonly established: boolean | undefined;
   readonly timer: NodeJS.Timeout;
@@ -54,6 +55,8 @@ interface OpenWatch {
 const watchMs = 6000;
 const maximumWatches = 64;
 const maximumWatchesPerAsker = 8;
+/** Watches whose numbers are kept, so that a question that is asked again gets the same answer. */
+const maximumRemembered = 1024;
 /** More ports than any provider has: a stranger's choice of ports must not fill the memory. */
 const maximumTproxiedPorts = 1024;
 /** How old a look at the rules may be while the next one is under way. */
@@ -120,9 +123,10 @@ export class Witness implements AsyncDisposable {
     what: { readonly protocol: 'tcp'; readonly port: number } | { readonly protocol: 4 | 50 },
     established: boolean | undefined,
   ): string | undefined {
-    const mine = [...this.#watches.values()].filter((watch) => watch.asker === asker.address);
-    if (this.#watches.size >= maximumWatches || mine.length >= maximumWatchesPerAsker)
-      return undefined;
+    const open = [...this.#watches.values()].filter(({ fd }) => fd !== undefined);
+    const mine = open.filter((watch) => watch.asker === asker.address);
+    if (open.length >= maximumWatches || mine.length >= maximumWatchesPerAsker) return undefined;
+    if (this.#watches.size >= maximumRemembered) return undefined;
     const protocol = what.protocol === 'tcp' ? IPPROTO_TCP : what.protocol;
     const fd = this.#network.openRaw(asker.family, protocol);
     if (what.protocol === 'tcp') {
@@ -155,11 +159,12 @@ export class Witness implements AsyncDisposable {
     return id;
   }
 
-  /** What a watch of this asker has seen; undefined when there is no such watch. */
+  /** Ends a watch of this asker and says what it has seen; undefined when there is no such watch. */
   sighting(asker: string, id: string): { seen: number; established?: boolean } | undefined {
     const watch = this.#watches.get(id);
     if (watch === undefined || watch.asker !== asker) return undefined;
     this.#network.reactor.drain();
+    this.#stopWatching(watch);
     return {
       seen: watch.seen,
       ...(watch.established === undefined ? {} : { established: watch.established }),
@@ -436,8 +441,15 @@ export class Witness implements AsyncDisposable {
     if (watch === undefined) return;
     clearTimeout(watch.timer);
     this.#watches.delete(id);
-    this.#network.reactor.remove(watch.fd);
-    this.#network.closeSocket(watch.fd);
+    this.#stopWatching(watch);
+  }
+
+  #stopWatching(watch: OpenWatch): void {
+    const { fd } = watch;
+    if (fd === undefined) return;
+    watch.fd = undefined;
+    this.#network.reactor.remove(fd);
+    this.#network.closeSocket(fd);
   }
 }
 
