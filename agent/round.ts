@@ -84,19 +84,21 @@ async function answerTest(test: PlannedTest, input: RoundInput): Promise<Answer>
   });
 }
 
+type PeerTest = PlannedTest & { readonly target: PeerTarget };
+
 /** The tests of one peer address, in one family. */
 interface PeerGroup {
   readonly target: PeerTarget;
-  readonly tests: readonly PlannedTest[];
+  readonly tests: readonly PeerTest[];
 }
 
 function byPeer(tests: readonly PlannedTest[]): PeerGroup[] {
-  const groups = new Map<string, { target: PeerTarget; tests: PlannedTest[] }>();
+  const groups = new Map<string, { target: PeerTarget; tests: PeerTest[] }>();
   for (const test of tests) {
     const { target } = test;
     if (target.scope !== 'peer' || test.presumed !== undefined) continue;
     const group = groups.get(target.address) ?? { target, tests: [] };
-    group.tests.push(test);
+    group.tests.push({ ...test, target });
     groups.set(target.address, group);
   }
   return [...groups.values()];
@@ -116,7 +118,7 @@ async function askPeer({ target, tests }: PeerGroup, input: RoundInput): Promise
       // The answer to a protocol without ports would only be true in the peer's own turn.
       (input.takesTurns || requirement.kind !== 'ip-protocol'),
   );
-  const wishes = wanted.map((test) => wishOf(test, target));
+  const wishes = wanted.map((test) => wishOf(test, test.target));
   const verdicts =
     facts === undefined || wishes.length === 0
       ? undefined

@@ -112,6 +112,19 @@ test('what was found is kept for the peer under the wish that it would send', as
   ]);
 });
 
+test('a port that must not be reached is asked for as such, whatever else the peer is asked', async () => {
+  const confirm = vi.fn((wishes: readonly ProbeWish[]) =>
+    wishes.map(({ id }) => ({ requirement: id, answer: passed, ageSeconds: 1 })),
+  );
+  const node = fakeNode({ network: { udp: () => seen }, channel: () => agent(confirm) });
+  const hostLocal = { ...udpRequirement(), id: 'canal.host-local', scope: 'host-local' } as const;
+  await round(node, [towards(udpRequirement()), towards(hostLocal, { mustReach: false })]);
+  expect(confirm.mock.calls[0]?.[0].map(({ id, mustReach }) => [id, mustReach])).toEqual([
+    ['canal.vxlan', true],
+    ['canal.host-local', false],
+  ]);
+});
+
 test('a presumed answer is taken as it is, and nobody is asked', async () => {
   const presumed = skip('no-peers');
   const test = { ...nodeTest(udpRequirement()), presumed };
