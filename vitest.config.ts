@@ -16,6 +16,9 @@ export default defineConfig({
           include: ['test/lab/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
+          // Labs mostly wait for the next round; more than one at a time than there are processors.
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
         },
       },
       {
