@@ -125,7 +125,7 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
         case 'heard':
           return writeBody({
             witnessSeconds: options.witness.openSeconds(family),
-            heard: options.witness.heard(
+            heard: await options.witness.heard(
               address,
               request.nonces.map((nonce) => BigInt(`0x${nonce}`)),
             ),

@@ -1,53 +1,52 @@
-/** @module Which of our probes the peers say that they have heard; bounded, and forgotten after a while. */
+/** @module Which of our probes the peers say that they have heard; bounded, and only of the last two rounds. */
 
 /** What was sent, and what was reported of it. */
 export interface Reports {
   sent(nonce: bigint, destination: string, port: number): void;
   /** Only the node that a probe was sent to can report it. */
   heard(address: string, nonces: readonly bigint[]): void;
+  /** Whether the peer has reported one of the last probes to this port. */
   has(destination: string, port: number): boolean;
 }
 
-const maximumSent = 8192;
-const maximumReported = 8192;
+interface Sent {
+  readonly nonce: bigint;
+  readonly at: number;
+  reported: boolean;
+}
+
+const maximumWays = 4096;
 /**
- * Three rounds of the default interval, since the probe was sent: a peer repeats the last nonces that it heard for as long
- * as it hears no newer ones, which tells nothing of now.
+ * Two rounds that failed: three probes each. The peer tells in its round what it heard in ours, so what it tells is of
+ * our last round, and a way that has died meanwhile reads as open for no more than one.
  */
+const lastProbes = 6;
+/** An agent that has not probed for so long has no last round. */
 const rememberMs = 90_000;
 
 export function createReports(now: () => number = () => performance.now()): Reports {
-  const sent = new Map<
-    bigint,
-    { readonly destination: string; readonly port: number; readonly at: number }
-  >();
-  /** When the newest probe left that was reported, by destination and port. */
-  const reported = new Map<string, number>();
+  /** By destination and port. */
+  const ways = new Map<string, Sent[]>();
   return {
     sent(nonce, destination, port) {
-      sent.set(nonce, { destination, port, at: now() });
-      forgetOldest(sent, maximumSent);
+      const key = `${destination} ${port}`;
+      const probes = [...(ways.get(key) ?? []), { nonce, at: now(), reported: false }];
+      ways.delete(key);
+      ways.set(key, probes.slice(-lastProbes));
+      if (ways.size <= maximumWays) return;
+      const oldest = ways.keys().next();
+      if (oldest.done !== true) ways.delete(oldest.value);
     },
     heard(address, nonces) {
-      for (const nonce of nonces) {
-        const probe = sent.get(nonce);
-        if (probe === undefined || probe.destination !== address) continue;
-        const key = `${address} ${probe.port}`;
-        const known = reported.get(key) ?? Number.NEGATIVE_INFINITY;
-        reported.delete(key);
-        reported.set(key, Math.max(known, probe.at));
-        forgetOldest(reported, maximumReported);
+      const wanted = new Set(nonces);
+      for (const [key, probes] of ways) {
+        if (!key.startsWith(`${address} `)) continue;
+        for (const probe of probes) if (wanted.has(probe.nonce)) probe.reported = true;
       }
     },
-    has(destination, port) {
-      const at = reported.get(`${destination} ${port}`);
-      return at !== undefined && now() - at < rememberMs;
-    },
+    has: (destination, port) =>
+      (ways.get(`${destination} ${port}`) ?? []).some(
+        ({ reported, at }) => reported && now() - at < rememberMs,
+      ),
   };
-}
-
-function forgetOldest(map: Map<unknown, unknown>, limit: number): void {
-  if (map.size <= limit) return;
-  const oldest = map.keys().next();
-  if (oldest.done !== true) map.delete(oldest.value);
 }

@@ -3,7 +3,7 @@
  * (DESIGN section 4, docs/wire-format.md).
  */
 import type { Family } from '../check.ts';
-import { formatAddress, parseAddress } from '../packet/address.ts';
+import { formatAddress, parseAddress, sameAddress } from '../packet/address.ts';
 import { internetChecksum, pseudoHeaderSum } from '../packet/checksum.ts';
 import { encodeEchoReply } from '../packet/icmp.ts';
 import { decodeIpv4, encodeIpv4 } from '../packet/ipv4.ts';
@@ -76,6 +76,7 @@ export class Witness implements AsyncDisposable {
   readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
   readonly #openedAt = new Map<Family, number>();
   readonly #tproxied = new Map<number, { readonly possible: boolean; readonly at: number }>();
+  readonly #looking = new Map<string, Set<Promise<boolean>>>();
   #nextWatch = 0;
 
   constructor(network: LinuxNetwork, options: WitnessOptions) {
@@ -111,9 +112,10 @@ export class Witness implements AsyncDisposable {
   }
 
   /** Whether each of these probes from an address was seen as it was sent. */
-  heard(address: string, nonces: readonly bigint[]): readonly boolean[] {
+  async heard(address: string, nonces: readonly bigint[]): Promise<readonly boolean[]> {
     // The question may have come another way and overtaken the probes.
     this.#network.reactor.drain();
+    await Promise.allSettled(this.#looking.get(address) ?? []);
     return nonces.map((nonce) => this.#heard.get(address, nonce) === 'seen');
   }
 
@@ -235,10 +237,6 @@ export class Witness implements AsyncDisposable {
       drop('replayed');
       return;
     }
-    if (!this.#buckets.take(source)) {
-      drop('rate-limited');
-      return;
-    }
     const reply: Reply = {
       family,
       source: Uint8Array.from(packet.destination),
@@ -246,16 +244,20 @@ export class Witness implements AsyncDisposable {
       sourcePort: udp.destinationPort,
       destinationPort: udp.sourcePort,
     };
+    let observation: Witnessed = 'seen';
     if (message.type === 'probe') {
       const reported = decodeHeard(message.body);
       if (reported !== undefined) this.#network.takeReport(source, reported);
-      const checksum = judgeUdpChecksum({
-        source: packet.source,
-        destination: packet.destination,
-        datagram: packet.datagram,
-      });
-      const bad = checksum === 'bad' || (checksum === 'none' && family === 'ipv6');
-      void this.#answer(message, reply, bad, received.receivedAt).catch(() => {
+      observation = observe(message, packet, udp.destinationPort, family);
+      // At once, and also where there is no token for an answer: what was heard was not lost.
+      this.#heard.set(source, message.nonce, observation);
+    }
+    if (!this.#buckets.take(source)) {
+      drop('rate-limited');
+      return;
+    }
+    if (message.type === 'probe') {
+      void this.#answer(message, reply, observation, received.receivedAt).catch(() => {
         drop('answer-failed');
       });
     } else if (message.type === 'request') {
@@ -272,19 +274,12 @@ export class Witness implements AsyncDisposable {
   async #answer(
     message: Message,
     reply: Reply,
-    badChecksum: boolean,
+    found: Witnessed,
     receivedAt: bigint,
   ): Promise<void> {
-    const asSent =
-      formatAddress(message.address) === formatAddress(reply.source) &&
-      message.port === reply.sourcePort;
-    let observation: Witnessed = 'seen';
-    if (badChecksum) observation = 'seen-bad-checksum';
-    else if (!asSent) observation = 'seen-rewritten';
     const source = formatAddress(reply.destination);
-    // At once: a question about it may come before the rules have been looked at.
-    this.#heard.set(source, message.nonce, observation);
-    if (observation === 'seen' && (await this.#mayBeTproxied(message.port))) {
+    let observation = found;
+    if (found === 'seen' && (await this.#lookForTproxy(source, message.port))) {
       observation = 'seen-tproxy-possible';
       this.#heard.set(source, message.nonce, observation);
     }
@@ -310,6 +305,20 @@ export class Witness implements AsyncDisposable {
   #heldSince(receivedAt: bigint): number {
     if (receivedAt === 0n) return 0;
     return Math.max(0, Number((this.#network.libc.now() - receivedAt) / 1000n));
+  }
+
+  /** The same, remembered as under way: whoever asks what was heard waits for it. */
+  async #lookForTproxy(source: string, port: number): Promise<boolean> {
+    const looking = this.#mayBeTproxied(port);
+    const underWay = this.#looking.get(source) ?? new Set();
+    this.#looking.set(source, underWay);
+    underWay.add(looking);
+    try {
+      return await looking;
+    } finally {
+      underWay.delete(looking);
+      if (underWay.size === 0) this.#looking.delete(source);
+    }
   }
 
   /** What was found a moment ago is told at once and looked at anew meanwhile: a large ruleset takes seconds. */
@@ -476,6 +485,20 @@ function locateDatagram(
   const packet = decodeIpv4(received.bytes);
   if (packet === undefined) return undefined;
   return { source: packet.source, destination: packet.destination, datagram: packet.payload };
+}
+
+/** What a probe looks like on arrival: as it was sent, or not. */
+function observe(
+  message: Message,
+  packet: { source: Uint8Array; destination: Uint8Array; datagram: Uint8Array },
+  port: number,
+  family: Family,
+): Witnessed {
+  const checksum = judgeUdpChecksum(packet);
+  if (checksum === 'bad' || (checksum === 'none' && family === 'ipv6')) return 'seen-bad-checksum';
+  return sameAddress(message.address, packet.destination) && message.port === port
+    ? 'seen'
+    : 'seen-rewritten';
 }
 
 /** ICMPv6 checksum over the pseudo header (RFC 4443 section 2.3); the kernel leaves packets with an own header alone. */

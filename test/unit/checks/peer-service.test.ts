@@ -26,7 +26,7 @@ function service(
   const { witness, ...options } = change;
   const fake: FakeWitness = {
     openSeconds: () => 12.5,
-    heard: (address, nonces) => {
+    heard: async (address, nonces) => {
       asked.push(['heard', address, nonces]);
       return nonces.map((nonce) => nonce === 255n);
     },

@@ -44,9 +44,23 @@ test('an old report that is repeated does not make the way look open for ever', 
   expect(reports.has('192.0.2.2', 8472)).toBe(false);
 });
 
-test('what was sent is bounded, oldest forgotten first', () => {
+test('a way that has died is believed for one more round, and no longer', () => {
   const reports = createReports(() => 0);
-  for (let nonce = 1n; nonce <= 8193n; nonce++) reports.sent(nonce, '192.0.2.2', Number(nonce));
-  reports.heard('192.0.2.2', [1n, 2n, 8193n]);
-  expect([1, 2, 8193].map((port) => reports.has('192.0.2.2', port))).toEqual([false, true, true]);
+  let nonce = 0n;
+  const round = (): void => {
+    for (let probe = 0; probe < 3; probe++) reports.sent(++nonce, '192.0.2.2', 8472);
+  };
+  round();
+  reports.heard('192.0.2.2', [1n, 2n, 3n]);
+  round();
+  expect(reports.has('192.0.2.2', 8472)).toBe(true);
+  round();
+  expect(reports.has('192.0.2.2', 8472)).toBe(false);
+});
+
+test('ways are bounded, the one that was used longest ago is forgotten first', () => {
+  const reports = createReports(() => 0);
+  for (let nonce = 1n; nonce <= 4097n; nonce++) reports.sent(nonce, '192.0.2.2', Number(nonce));
+  reports.heard('192.0.2.2', [1n, 2n, 4097n]);
+  expect([1, 2, 4097].map((port) => reports.has('192.0.2.2', port))).toEqual([false, true, true]);
 });
