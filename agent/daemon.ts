@@ -1,6 +1,7 @@
 /** @module `cni-preflight agent`: rounds for ever, findings kept, everything served; ends without a trace. */
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { createMemoryRelease } from '../checks/host/memory.ts';
 import { openCatalogue } from '../rules/catalogue.ts';
 import type { Catalogue } from '../rules/schema.ts';
 import { type Assessment, cataloguePorts, createAssessment, statusDocument } from './assessment.ts';
@@ -27,6 +28,8 @@ import { runWish } from './wishes.ts';
 /** A round that has not moved for so many intervals is stuck. */
 const stuckIntervals = 3;
 const leastStuckMs = 60_000;
+/** Between rounds so far apart it pays to give memory back that the next one will want again. */
+const restfulSeconds = 5;
 
 /** What the agent works with now; a reload replaces it as a whole. */
 interface Setup {
@@ -80,6 +83,7 @@ async function createAgent(
     since: startedAt.toISOString(),
   };
   let lastRoundSeconds = 0;
+  const releaseMemory = createMemoryRelease();
 
   const catalogue = await loadCatalogueOf(loaded);
   refuseUnknownWords(catalogue, loaded);
@@ -171,6 +175,7 @@ async function createAgent(
     metrics.roundFinished(lastRoundSeconds, Date.now());
     measure(current, metrics);
     metrics.update(document());
+    if (of.loaded.values.intervalSeconds >= restfulSeconds) releaseMemory();
   }
 
   /** Judges the node anew; a change is one line in the log. */
