@@ -33,6 +33,8 @@ const verdictSeconds = 5;
 const lookAgainMs = 500;
 /** Quiet for so many probe timeouts: the peers have what they wanted. */
 const quietTimeouts = 4;
+/** A slow peer may take so long to begin, however short the timeout of a probe. */
+const leastQuietMs = 2500;
 
 /** Checks this node and the way to its peers once. */
 export async function runCheck(
@@ -100,7 +102,7 @@ export async function runCheck(
   // Others who began later may still need this witness.
   const until = started + values.waitSeconds * 1000;
   while (!signal.aborted && performance.now() < until) {
-    if (performance.now() - lastAsked > timeoutMs * quietTimeouts) break;
+    if (performance.now() - lastAsked > Math.max(leastQuietMs, timeoutMs * quietTimeouts)) break;
     progress({ doing: 'answering the probes of the peers' });
     await pause(lookAgainMs / 2, signal);
   }

@@ -48,7 +48,7 @@ export async function runAgent(loaded: LoadedConfiguration, run: AgentRun): Prom
   for (const note of loaded.notes) log.info({ note }, 'configuration');
   const agent = await createAgent(loaded, run, log);
   try {
-    await agent.listen();
+    await agent.open();
     log.info({ listen: agent.addresses(), witnesses: agent.node.witnesses }, 'started');
     agent.start();
     await ended(run.signal);
@@ -62,7 +62,8 @@ export async function runAgent(loaded: LoadedConfiguration, run: AgentRun): Prom
 /** The agent with everything that it owns. */
 interface Agent extends AsyncDisposable {
   readonly node: Node;
-  listen(): Promise<void>;
+  /** Opens the HTTP ports. */
+  open(): Promise<void>;
   addresses(): readonly string[];
   start(): void;
 }
@@ -279,7 +280,7 @@ async function createAgent(
 
   return {
     node,
-    async listen() {
+    async open() {
       await node.setPeers(await setup.discovery.find());
       const wanted = loaded.values.listen;
       for (const { address, port } of wanted.length > 0 ? wanted : defaultListen(node)) {

@@ -314,6 +314,12 @@ export class LinuxNetwork implements Network, AsyncDisposable {
           this.receiver.receiveErrors(fd, ({ error }) => {
             if (error !== undefined) errors.push(error);
           });
+          // An ICMP error that comes while connect() still holds the socket is queued and sets no SO_ERROR
+          // (tcp_v4_err in net/ipv4/tcp_ipv4.c): without EPOLLOUT nothing is connected.
+          if (errno === undefined && (events & EPOLLOUT) === 0) {
+            errno = errors.at(-1)?.errno;
+            if (errno === undefined) return;
+          }
           ended = true;
           waiting.end();
         });

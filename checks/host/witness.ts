@@ -115,7 +115,8 @@ export class Witness implements AsyncDisposable {
   async heard(address: string, nonces: readonly bigint[]): Promise<readonly boolean[]> {
     // The question may have come another way and overtaken the probes.
     this.#network.reactor.drain();
-    await Promise.allSettled(this.#looking.get(address) ?? []);
+    const underWay = this.#looking.get(address);
+    if (underWay !== undefined) await Promise.allSettled(underWay);
     return nonces.map((nonce) => this.#heard.get(address, nonce) === 'seen');
   }
 
