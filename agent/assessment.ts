@@ -1,6 +1,9 @@
 /** @module One provider, judged on this node: rounds go in, findings and the status document come out. */
+
+import type { Family } from '../checks/check.ts';
 import type { Host } from '../checks/host/host.ts';
 import type { Network } from '../checks/host/network.ts';
+import type { ResolvedProvider } from '../rules/resolve.ts';
 import type { Catalogue, Kind } from '../rules/schema.ts';
 import type { Configuration } from './config.ts';
 import { peerBudget } from './conntrack-budget.ts';
@@ -24,7 +27,7 @@ export interface AssessmentOptions {
   readonly catalogue: Catalogue;
   /** Undefined while no provider is known. */
   readonly chosen: ChosenProvider | undefined;
-  readonly values: Pick<Configuration, 'timeoutSeconds' | 'tryModules'>;
+  readonly values: Pick<Configuration, 'timeoutSeconds' | 'tryModules' | 'discover'>;
   readonly intervalMs: number;
   /** Failing rounds in a row that make a `fail` towards a peer. */
   readonly confirmRounds: number;
@@ -52,7 +55,7 @@ export interface Assessment {
   /** Takes another configuration. */
   reconfigure(
     catalogue: Catalogue,
-    values: Pick<Configuration, 'timeoutSeconds' | 'tryModules'>,
+    values: Pick<Configuration, 'timeoutSeconds' | 'tryModules' | 'discover'>,
     intervalMs: number,
   ): void;
   /** What checks are given, for tests outside of a round. */
@@ -126,7 +129,11 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     shared,
     async round(peers, signal, hooks = {}) {
       known = peers;
-      const ownFamilies = [...new Set(node.underlay.map(({ family }) => family))];
+      const ownFamilies = testedFamilies(
+        node.underlay.map(({ family }) => family),
+        chosen?.resolved,
+        values.discover === 'dns',
+      );
       const planned = { requirements: chosen?.requirements ?? [], peers, ownFamilies };
       // Not `hooks.onChanges?.(…)`: without a hook the store would not be told either.
       const report = (changes: readonly Change[]): void => hooks.onChanges?.(changes);
@@ -178,6 +185,23 @@ export function createAssessment(options: AssessmentOptions): Assessment {
 }
 
 const nothingKnown = { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 } as const;
+
+/**
+ * Families in which paths are tested: those of this node, and of them only the provider's where somebody said which
+ * (`--set ipFamily=…`, or its devices) or where a resolver, and no person, listed the addresses. An operator who lists
+ * IPv6 addresses wants them tested.
+ */
+export function testedFamilies(
+  own: readonly Family[],
+  resolved: Pick<ResolvedProvider, 'options' | 'origins'> | undefined,
+  listedByResolver: boolean,
+): readonly Family[] {
+  const families = [...new Set(own)];
+  const wanted = resolved?.options['ipFamily'];
+  const presumed = resolved?.origins['ipFamily']?.startsWith('default') ?? true;
+  if ((wanted !== 'ipv4' && wanted !== 'ipv6') || (presumed && !listedByResolver)) return families;
+  return families.includes(wanted) ? [wanted] : families;
+}
 
 /** Names of CNI configuration files, by provider: what is found of another provider is in the way. */
 export function configurationsOf(catalogue: Catalogue): ReadonlyMap<string, readonly string[]> {

@@ -32,6 +32,8 @@ try {
   await lab[Symbol.asyncDispose]();
 }
 
+const lossesOf = (field) =>
+  measured.without.map((turn, index) => 1 - measured.with[index][field] / turn[field]);
 const report = (field, digits) => {
   const [without, withAgent] = ['without', 'with'].map((which) =>
     median(measured[which].map((turn) => turn[field])),
@@ -39,7 +41,8 @@ const report = (field, digits) => {
   return {
     without: Number(without.toFixed(digits)),
     with: Number(withAgent.toFixed(digits)),
-    lossPercent: Number(((1 - withAgent / without) * 100).toFixed(2)),
+    // Of each turn by itself, for the machine may change from turn to turn.
+    lossPercent: Number((median(lossesOf(field)) * 100).toFixed(2)),
     // How far the turns without an agent lie apart: a difference below it says nothing.
     spreadPercent: spread(measured.without.map((turn) => turn[field])),
   };
@@ -85,8 +88,13 @@ async function startAgents() {
     const settings = ['--provider', 'canal', '--interval', String(interval)];
     agents.push(await node.agent([...settings, ...lab.peerArguments(node)]));
   }
-  // The first round is heavier than the ones that follow.
-  await sleep(3000);
+  // Starting and the first round are heavier than what follows.
+  for (const agent of agents) {
+    await agent.statusWhen('a round', ({ readiness }) => readiness !== 'unknown', {
+      deadlineMs: 60_000,
+    });
+  }
+  await sleep(1000);
   return agents;
 }
 

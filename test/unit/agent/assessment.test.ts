@@ -1,5 +1,10 @@
-import { expect, test } from 'vitest';
-import { byRequirement, cataloguePorts, configurationsOf } from '../../../agent/assessment.ts';
+import { describe, expect, test } from 'vitest';
+import {
+  byRequirement,
+  cataloguePorts,
+  configurationsOf,
+  testedFamilies,
+} from '../../../agent/assessment.ts';
 import { loadCatalogue } from '../../../rules/load.ts';
 import { someFinding } from '../../support/findings.ts';
 
@@ -66,4 +71,53 @@ test('findings have a stable order: requirement, then peer, family and direction
     'b.b worker-2 ipv4 outbound',
     'c.c',
   ]);
+});
+
+describe('families of paths', () => {
+  const dual = ['ipv4', 'ipv6', 'ipv6'] as const;
+  const resolved = (ipFamily: string, origin: string) => ({
+    options: { ipFamily },
+    origins: { ipFamily: origin },
+  });
+  test.each([
+    {
+      name: 'listed by hand, presumed',
+      own: dual,
+      of: resolved('ipv4', 'default'),
+      dns: false,
+      want: ['ipv4', 'ipv6'],
+    },
+    {
+      name: 'listed by hand, set',
+      own: dual,
+      of: resolved('ipv4', 'set'),
+      dns: false,
+      want: ['ipv4'],
+    },
+    {
+      name: 'listed by DNS, presumed',
+      own: dual,
+      of: resolved('ipv4', 'default of rke2'),
+      dns: true,
+      want: ['ipv4'],
+    },
+    {
+      name: 'listed by DNS, dual',
+      own: dual,
+      of: resolved('dual', 'set'),
+      dns: true,
+      want: ['ipv4', 'ipv6'],
+    },
+    { name: 'IPv6 set', own: dual, of: resolved('ipv6', 'set'), dns: false, want: ['ipv6'] },
+    {
+      name: 'a family that this node does not have',
+      own: ['ipv6'] as const,
+      of: resolved('ipv4', 'set'),
+      dns: false,
+      want: ['ipv6'],
+    },
+    { name: 'no provider yet', own: dual, of: undefined, dns: true, want: ['ipv4', 'ipv6'] },
+  ])('$name', ({ own, of, dns, want }) => {
+    expect(testedFamilies(own, of, dns)).toEqual(want);
+  });
 });
