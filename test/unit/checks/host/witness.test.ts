@@ -197,8 +197,8 @@ describe.each(['ipv4', 'ipv6'] as const)('a probe over %s', (family) => {
       checksum: 'good',
       message: { type: 'answer', observation: 'seen', nonce: 1n, session: 0xffn, port: 8472 },
     });
-    expect(lab.witness.heard(there[family], [1n, 2n])).toEqual([true, false]);
-    expect(lab.witness.heard('203.0.113.9', [1n])).toEqual([false]);
+    expect(await lab.witness.heard(there[family], [1n, 2n])).toEqual([true, false]);
+    expect(await lab.witness.heard('203.0.113.9', [1n])).toEqual([false]);
     expect(lab.dropped).toEqual([]);
   });
 
@@ -224,14 +224,14 @@ describe.each(['ipv4', 'ipv6'] as const)('a probe over %s', (family) => {
       address: address(here[family]),
       port: destinationPort ?? 8472,
     });
-    expect(lab.witness.heard(there[family], [1n])).toEqual([false]);
+    expect(await lab.witness.heard(there[family], [1n])).toEqual([false]);
   });
 
   test('with a bad checksum is told from a good one', async () => {
     const lab = await witnessOf();
     await send(lab, family, probe(family), { change: (bytes) => patched(bytes, 6, [0xde, 0xad]) });
     expect(lastAnswer(lab, family).message.observation).toBe('seen-bad-checksum');
-    expect(lab.witness.heard(there[family], [1n])).toEqual([false]);
+    expect(await lab.witness.heard(there[family], [1n])).toEqual([false]);
   });
 
   test('without a checksum is good over IPv4 only', async () => {
@@ -253,7 +253,23 @@ describe.each(['ipv4', 'ipv6'] as const)('a probe over %s', (family) => {
     await send(lab, family, probe(family));
     expect(lastAnswer(lab, family).message.observation).toBe('seen-tproxy-possible');
     expect(asked).toContain(8472);
-    expect(lab.witness.heard(there[family], [1n])).toEqual([false]);
+    expect(await lab.witness.heard(there[family], [1n])).toEqual([false]);
+  });
+
+  test('is not told as heard while the rules are still being looked at', async () => {
+    let say: (possible: boolean) => void = () => {};
+    const lab = await witnessOf({
+      tproxyPossible: async () =>
+        await new Promise<boolean>((resolve) => {
+          say = resolve;
+        }),
+    });
+    await send(lab, family, probe(family));
+    const heard = lab.witness.heard(there[family], [1n]);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(lab.sent).toEqual([]);
+    say(true);
+    expect(await heard).toEqual([false]);
   });
 
   test('carries what its sender heard of us', async () => {
@@ -292,6 +308,8 @@ describe('what is dropped', () => {
     for (let nonce = 1n; nonce <= 805n; nonce++) await send(lab, 'ipv4', probe('ipv4', { nonce }));
     expect(lab.sent).toHaveLength(800);
     expect(lab.dropped).toEqual(Array.from({ length: 5 }, () => 'rate-limited'));
+    // It gets no answer, but it was not lost.
+    expect(await lab.witness.heard(there.ipv4, [805n])).toEqual([true]);
     await send(lab, 'ipv4', probe('ipv4'), { from: '192.0.2.3' });
     expect(lab.sent).toHaveLength(801);
   });
