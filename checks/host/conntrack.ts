@@ -106,12 +106,17 @@ export function encodeConntrackRequest({ protocol, source, destination }: Flow):
   return encodeRequest(IPCTNL_MSG_CT_GET, 0, payload);
 }
 
-/** Entries and their limit; undefined where conntrack is not in use. */
+/** Entries and their limit; undefined where conntrack is not in use, or where they may not be read. */
 export async function readConntrackUsage(
   files: Files,
 ): Promise<{ readonly count: number; readonly limit: number } | undefined> {
-  const count = await files.readText('/proc/sys/net/netfilter/nf_conntrack_count');
-  const limit = await files.readText('/proc/sys/net/netfilter/nf_conntrack_max');
-  if (count === undefined || limit === undefined) return undefined;
-  return { count: Number(count.trim()), limit: Number(limit.trim()) };
+  try {
+    const count = await files.readText('/proc/sys/net/netfilter/nf_conntrack_count');
+    const limit = await files.readText('/proc/sys/net/netfilter/nf_conntrack_max');
+    if (count === undefined || limit === undefined) return undefined;
+    return { count: Number(count.trim()), limit: Number(limit.trim()) };
+  } catch (error) {
+    if (error instanceof HostError) return undefined;
+    throw error;
+  }
 }

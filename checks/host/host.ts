@@ -117,7 +117,7 @@ export interface Host {
     source: string;
     destination: string;
   }): Promise<boolean | undefined>;
-  /** conntrack entries and their limit; undefined where conntrack is not in use. */
+  /** conntrack entries and their limit; undefined where conntrack is not in use or may not be read. */
   conntrackUsage(): Promise<{ readonly count: number; readonly limit: number } | undefined>;
   /** Whether a rule of any firewall of this node might hand a UDP or TCP packet to this port to a transparent proxy. */
   tproxyPossible(transport: 'udp' | 'tcp', port: number): Promise<boolean | undefined>;

@@ -37,4 +37,9 @@ describe('conntrack', () => {
     };
     expect(await readConntrackUsage(fakeHost({ files }))).toEqual(want);
   });
+
+  test('a usage that may not be read limits nothing, and ends no round', async () => {
+    const files = { '/proc/sys/net/netfilter/nf_conntrack_count': { error: 'EACCES' } };
+    expect(await readConntrackUsage(fakeHost({ files }))).toBeUndefined();
+  });
 });
