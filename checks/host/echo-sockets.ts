@@ -141,10 +141,16 @@ export class EchoSockets {
         waiting.end();
       },
     });
-    const sendError = this.#send(socket, path, request, how.dontFragment);
-    if (sendError !== undefined) waiting.endWithin(ownErrorMs);
-    const stalled = await waiting.over;
-    socket.pending.delete(sequence);
+    let sendError: string | undefined;
+    let stalled: boolean;
+    try {
+      sendError = this.#send(socket, path, request, how.dontFragment);
+      if (sendError !== undefined) waiting.endWithin(ownErrorMs);
+      stalled = await waiting.over;
+    } finally {
+      waiting.end();
+      socket.pending.delete(sequence);
+    }
     return {
       replied,
       errors,
