@@ -6,7 +6,7 @@ PATH=$PATH:/usr/sbin:/sbin
 programs=(
   nft:nftables ip:iproute2 tc:iproute2 iptables-legacy:iptables ipset:ipset conntrack:conntrack
   ping:iputils-ping sysctl:procps unshare:util-linux hostname:hostname strace:strace
-  fping:fping iperf3:iperf3 tcpdump:tcpdump promtool:prometheus etcd:etcd-server
+  fping:fping iperf3:iperf3 tcpdump:tcpdump ethtool:ethtool promtool:prometheus etcd:etcd-server
 )
 missing=() packages=()
 for entry in "${programs[@]}"; do
