@@ -174,6 +174,7 @@ export function createFindings(options: FindingsOptions): FindingStore {
       const checkedAtMs = Math.round(nowMs - ageSeconds * 1000);
       const known = entries.get(keyOf(subject));
       if (known !== undefined && checkedAtMs - known.checkedAtMs < sameVerdictMs) return [];
+      if (known !== undefined && isLate(answer)) return [];
       return take(subject, answer, { checkedAtMs, durationSeconds: 0 });
     },
 
@@ -293,6 +294,15 @@ function saidOf(answer: Answer, target: FindingTarget, ownName: string): Said {
 /** Whether nothing was tested because it is the peer's turn: no news, and no reason to forget the old. */
 function isOtherTurn(answer: Answer): boolean {
   return answer.outcome !== 'pass' && answer.reason === 'other-slot';
+}
+
+/** The peer's agent lives and owes its verdict: what it said last holds until that is stale. */
+function isLate(answer: Answer): boolean {
+  return (
+    answer.outcome === 'unknown' &&
+    answer.reason === 'peer-has-not-probed' &&
+    answer.evidence?.['agent'] === 'reachable'
+  );
 }
 
 /** Says what was said before, or that nothing is sure yet. */

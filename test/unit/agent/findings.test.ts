@@ -388,6 +388,19 @@ describe('what the peer found', () => {
     expect(said(findings)).toBe('fail: dropped');
   });
 
+  test('holds while a living agent owes its next verdict, until it is stale', () => {
+    const late = verdict(unknown('peer-has-not-probed', { agent: 'reachable' }), 0);
+    const findings = store();
+    findings.observeInbound(peerTest(), late, startMs);
+    expect(said(findings)).toBe('unknown: peer-has-not-probed');
+    findings.observeInbound(peerTest(), verdict(seen, 0), startMs + 30_000);
+    findings.observeInbound(peerTest(), late, startMs + 60_000);
+    expect(said(findings)).toBe('pass');
+    const gone = verdict(unknown('peer-has-not-probed', { agent: 'absent' }), 0);
+    findings.observeInbound(peerTest(), gone, startMs + 90_000);
+    expect(said(findings)).toBe('unknown: peer-has-not-probed');
+  });
+
   test('does not go back in time', () => {
     const findings = store();
     findings.observeInbound(peerTest(), verdict(seen, 1), startMs);
