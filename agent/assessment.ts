@@ -82,6 +82,8 @@ export function createAssessment(options: AssessmentOptions): Assessment {
   const presence = new Map<string, AgentPresence>();
   const hosts = new Map<Kind, Host>();
   let known: readonly Peer[] = [];
+  let roundStartedMs: number | undefined;
+  let lastRoundMs = 0;
   let rounds = 0;
 
   function shared(): SharedContext {
@@ -94,6 +96,17 @@ export function createAssessment(options: AssessmentOptions): Assessment {
       features: catalogue.features,
       knownConfigurations: configurations,
     };
+  }
+
+  /**
+   * Forgets what is older than three intervals. A round that takes longer than the interval, because a silent peer
+   * costs timeouts, makes the interval as long as itself: what it has not come to yet is not stale.
+   */
+  function expire(): readonly Change[] {
+    const runningMs = roundStartedMs === undefined ? 0 : performance.now() - roundStartedMs;
+    const roundMs = Math.min(longestRoundMs, Math.max(lastRoundMs, runningMs));
+    store.setInterval(Math.max(intervalMs, roundMs));
+    return store.expire(steadyNowMs());
   }
 
   /** A check tests every peer, for it has no second round. */
@@ -129,6 +142,7 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     shared,
     async round(peers, signal, hooks = {}) {
       known = peers;
+      roundStartedMs = performance.now();
       const ownFamilies = testedFamilies(
         node.underlay.map(({ family }) => family),
         chosen?.resolved,
@@ -168,9 +182,11 @@ export function createAssessment(options: AssessmentOptions): Assessment {
         },
         onCrash: (test, error) => hooks.onCrash?.(test, error),
       });
-      report(store.expire(steadyNowMs()));
+      lastRoundMs = performance.now() - roundStartedMs;
+      roundStartedMs = undefined;
+      report(expire());
     },
-    expire: () => store.expire(steadyNowMs()),
+    expire,
     findings: () => store.list(),
     peers: () =>
       known.flatMap(({ name, addresses }) =>
@@ -183,6 +199,9 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     readiness: () => readinessOf(store.list(), nodeName),
   };
 }
+
+/** A round that hangs must not keep its findings fresh for ever. */
+const longestRoundMs = 60_000;
 
 const nothingKnown = { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 } as const;
 
