@@ -108,6 +108,9 @@ export class Lab implements AsyncDisposable {
           'net.ipv4.ip_forward=1',
           'net.ipv6.conf.all.forwarding=1',
           'net.ipv6.conf.default.accept_dad=0',
+          // An ICMP error that the limit swallows would make a reject look like a drop, by chance.
+          'net.ipv4.icmp_ratelimit=0',
+          'net.ipv6.icmp.ratelimit=0',
           `net.ipv6.conf.default.disable_ipv6=${ipv6 ? 0 : 1}`,
         ]),
       ),
