@@ -238,7 +238,8 @@ async function traces(node: LabNode): Promise<Readonly<Record<string, string>>> 
     sockets: sockets.replaceAll(/^.*TIME-WAIT.*\n/gm, '').replaceAll(/ +/g, ' '),
     // Names alone: a carrier comes up while somebody looks.
     links: (await text('ip', '-br', 'link')).replaceAll(/ .*$/gm, ''),
-    namespaces: await text('ip', 'netns'),
+    // Other tests' labs come and go meanwhile.
+    namespaces: (await text('ip', 'netns')).replaceAll(/^lab-.*\n/gm, ''),
   };
 }
 

@@ -124,6 +124,12 @@ export class Lab implements AsyncDisposable {
         .join(''),
     });
     await Promise.all(places.map((place) => place.ip(place.setup(nodes))));
+    if (ipv6) {
+      await Promise.all([
+        router.ipv6Ready(nodes.map(({ index }) => `e${index}`)),
+        ...nodes.map((node) => node.ipv6Ready(['e0'])),
+      ]);
+    }
     if (mtu !== undefined) await Promise.all(nodes.map((node) => router.pathMtu(node, mtu)));
   }
 
@@ -152,6 +158,29 @@ export class Place {
   async ip(lines: readonly string[]): Promise<void> {
     await run('ip', ['-n', this.namespace, '-batch', '-'], {
       input: `${lines.join('\n')}\n`,
+    });
+  }
+
+  /**
+   * Waits until IPv6 works on these interfaces. Their link-local address comes when the kernel's link watch, which looks once a
+   * second, has told IPv6 that the link is ready; without one the node sends no neighbour solicitation (ndisc_send_ns).
+   */
+  async ipv6Ready(interfaces: readonly string[]): Promise<void> {
+    await until(`IPv6 works on ${interfaces} of ${this.namespace}`, async () => {
+      const args = [
+        '-n',
+        this.namespace,
+        '-6',
+        '-br',
+        'addr',
+        'show',
+        'scope',
+        'link',
+        '-tentative',
+      ];
+      const { stdout } = await run('ip', args);
+      const ready = new Set(stdout.split('\n').map((line) => line.split(/[@ ]/)[0]));
+      return interfaces.every((name) => ready.has(name)) ? true : undefined;
     });
   }
 
