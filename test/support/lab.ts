@@ -166,7 +166,7 @@ export class Place {
    * second, has told IPv6 that the link is ready; without one the node sends no neighbour solicitation (ndisc_send_ns).
    */
   async ipv6Ready(interfaces: readonly string[]): Promise<void> {
-    await until(`IPv6 works on ${interfaces} of ${this.namespace}`, async () => {
+    await until(`IPv6 works on ${interfaces.join(', ')} of ${this.namespace}`, async () => {
       const args = [
         '-n',
         this.namespace,
