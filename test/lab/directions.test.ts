@@ -1,5 +1,6 @@
 /** Who drops the overlay's packets, and in which direction: before there is an overlay, and while one owns the port. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Readiness } from '../../agent/model.ts';
 import { theFinding } from '../support/document.ts';
 import { createLab, type Fault, type Lab } from '../support/lab.ts';
 import { type Agents, type BrokenPath, type Family, startAgents } from '../support/mesh.ts';
@@ -18,7 +19,11 @@ interface Scenario {
   /** Sender, receiver, and what both say. */
   readonly broken: readonly (readonly [string, string, string, BrokenPath['culprit']])[];
   /** Of n1, n2 and n3. */
-  readonly readiness: readonly string[];
+  readonly readiness: readonly Readiness[];
+}
+
+function readinessOf(words: readonly Readiness[]): ReadonlyMap<string, Readiness> {
+  return new Map(words.map((word, index) => [`n${index + 1}`, word]));
 }
 
 const scenarios: readonly Scenario[] = [
@@ -71,8 +76,7 @@ function testDirections(given: {
   const { agents, requirement, family } = given;
 
   test(`${family}: nothing is wrong`, async () => {
-    const documents = await agents().agreeThat(requirement, []);
-    for (const [name, { readiness }] of documents) expect(readiness, name).toBe('ready');
+    await agents().agreeThat(requirement, [], readinessOf(['ready', 'ready', 'ready']));
   });
 
   test.each(scenarios)(`${family}: $name`, async (scenario) => {
@@ -85,9 +89,7 @@ function testDirections(given: {
         said,
         culprit,
       }));
-      const documents = await agents().agreeThat(requirement, broken);
-      const readiness = lab.nodes.map(({ name }) => documents.get(name)?.readiness);
-      expect(readiness).toEqual(scenario.readiness);
+      await agents().agreeThat(requirement, broken, readinessOf(scenario.readiness));
       expect(await fault.packets()).toBeGreaterThanOrEqual(3);
     }
     await agents().agreeThat(requirement, []);

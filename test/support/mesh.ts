@@ -1,5 +1,5 @@
 /** @module Agents on all nodes of a lab, and what each of them says of every path between two of them. */
-import type { Culprit, StatusDocument } from '../../agent/model.ts';
+import type { Culprit, Readiness, StatusDocument } from '../../agent/model.ts';
 import { describe, findingsOf, said } from './document.ts';
 import type { Lab, LabAgent, LabNode } from './lab.ts';
 import { until } from './wait.ts';
@@ -68,18 +68,20 @@ export class Agents implements AsyncDisposable {
 
   /**
    * Waits until the agents, all of them and in both directions, say that these paths are broken in this way and that every
-   * other path passes. Returns their documents by node.
+   * other path passes; and, where it is given, that each is of this readiness, which it judges when its round ends. Returns
+   * their documents by node.
    */
   async agreeThat(
     requirement: string,
     broken: readonly BrokenPath[],
+    readiness?: ReadonlyMap<string, Readiness>,
   ): Promise<ReadonlyMap<string, StatusDocument>> {
     const wanted = new Map(
       this.all.map(({ node: { name } }) => [name, this.#expectedOf(name, broken)]),
     );
     const documents = new Map<string, StatusDocument>();
     await until(
-      `all agents say of ${requirement}: ${broken.length === 0 ? 'everything passes' : JSON.stringify(broken)}`,
+      `all agents say of ${requirement}: ${broken.length === 0 ? 'everything passes' : JSON.stringify(broken)}${readiness === undefined ? '' : `, and are ${[...readiness.values()].join(', ')}`}`,
       async () => {
         for (const agent of this.all) {
           const { name } = agent.node;
@@ -88,6 +90,7 @@ export class Agents implements AsyncDisposable {
           const peers = new Set(this.all.map(({ node }) => node.name));
           const seen = viewOf(document, requirement, peers);
           if (JSON.stringify(seen) !== JSON.stringify(wanted.get(name))) return undefined;
+          if (document.readiness !== (readiness?.get(name) ?? document.readiness)) return undefined;
         }
         return true;
       },
