@@ -3,13 +3,9 @@ import { Command, CommanderError, Option } from 'commander';
 import { openCatalogue } from '../rules/catalogue.ts';
 import { startProgress } from './check-progress.ts';
 import type { Commands } from './commands.ts';
-import {
-  type Environment,
-  type Flags,
-  type LoadedConfiguration,
-  loadConfiguration,
-} from './config.ts';
+import { type LoadedConfiguration, loadConfiguration } from './config.ts';
 import { configText } from './config-command.ts';
+import type { Environment, Flags } from './config-layers.ts';
 import { ConfigurationError } from './configuration-error.ts';
 import { exitCodeOf, exitCodes } from './exit-code.ts';
 import { describeProvider, describeProviders } from './providers-command.ts';

@@ -1,9 +1,10 @@
 /** @module The matrix of all nodes, put together from what each of them says of itself. */
 import { setMaxListeners } from 'node:events';
 import { get } from 'node:http';
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import type { Static } from 'typebox';
 import { withDeadline } from '../checks/time.ts';
+import { Type } from '../rules/type.ts';
+import { fits } from '../rules/validate.ts';
 import type { AgentPresence, Outcome, PeerStatus, Readiness, StatusDocument } from './model.ts';
 import { type Mesh, OutcomeSchema, ReadinessSchema } from './status-schema.ts';
 
@@ -210,7 +211,6 @@ function rank(outcome: Outcome): number {
 
 /** Makes the function that asks the agent at an address for its status; it resolves, whatever happens. */
 export function createStatusClient(port: number): MeshOptions['fetchPeerStatus'] {
-  const read = createReader();
   return (address, wanted, signal) =>
     new Promise((resolve) => {
       const request = get(
@@ -233,7 +233,7 @@ export function createStatusClient(port: number): MeshOptions['fetchPeerStatus']
           const finish = (): void => {
             const report =
               response.complete && response.statusCode === 200
-                ? read(Buffer.concat(chunks).toString())
+                ? readReport(Buffer.concat(chunks).toString())
                 : undefined;
             resolve(report === undefined ? { agent: 'unknown' } : { agent: 'reachable', report });
           };
@@ -248,15 +248,12 @@ export function createStatusClient(port: number): MeshOptions['fetchPeerStatus']
     });
 }
 
-function createReader(): (text: string) => PeerReport | undefined {
-  const validator = Compile(PeerReportSchema);
-  return (text) => {
-    try {
-      const value: unknown = JSON.parse(text);
-      return validator.Check(value) ? value : undefined;
-    } catch (error) {
-      if (error instanceof SyntaxError) return undefined;
-      throw error;
-    }
-  };
+function readReport(text: string): PeerReport | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return fits(PeerReportSchema, value) ? value : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }

@@ -1,5 +1,5 @@
 /** @module The report in the format that was asked for. Pure. */
-import { stringify } from 'yaml';
+import { loadYaml } from '../rules/yaml.ts';
 import type { Format } from './config.ts';
 import type { StatusDocument } from './model.ts';
 import { renderJunit } from './report-junit.ts';
@@ -18,7 +18,10 @@ export function renderReport(
       return `${JSON.stringify(publicDocument(document), null, 2)}\n`;
     case 'yaml':
       // Without anchors: the same option or source may occur many times.
-      return stringify(publicDocument(document), { aliasDuplicateObjects: false, lineWidth: 0 });
+      return loadYaml().stringify(publicDocument(document), {
+        aliasDuplicateObjects: false,
+        lineWidth: 0,
+      });
     case 'junit':
       return renderJunit(document);
   }

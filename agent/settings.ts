@@ -1,5 +1,6 @@
 /** @module Every setting there is, once: its flag, its twin in the environment, its place in the file, its default. */
-import { type Static, type TSchema, Type } from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import { Type } from '../rules/type.ts';
 
 export const commandNames = ['check', 'agent', 'config', 'providers'] as const;
 export type CommandName = (typeof commandNames)[number];

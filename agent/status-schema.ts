@@ -1,7 +1,8 @@
 /** @module The JSON Schemas of what is served: the status document (DESIGN section 6) and its companions. */
-import { type Static, type TSchema, Type } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { reasons } from '../checks/check.ts';
 import { kinds } from '../rules/schema.ts';
+import { Type } from '../rules/type.ts';
 import type { Finding, StatusDocument } from './model.ts';
 
 const object = <P extends Parameters<typeof Type.Object>[0]>(properties: P, description?: string) =>

@@ -1,10 +1,10 @@
 /** @module Tests that peers ask for, towards themselves. */
-import Value from 'typebox/value';
 import { type Answer, type Family, type PeerTarget, skip, unknown } from '../checks/check.ts';
 import type { ProbeWish } from '../checks/peer-channel.ts';
 import { isWishable } from '../checks/peer-protocol.ts';
 import { isOwnTurn } from '../checks/turns.ts';
 import { paramsByKind, type Requirement } from '../rules/schema.ts';
+import { fits } from '../rules/validate.ts';
 import type { Node } from './node.ts';
 import { runTest, type SharedContext } from './run-test.ts';
 
@@ -48,6 +48,6 @@ function readWish({ kind, params }: ProbeWish): Pick<Requirement, 'kind' | 'para
   const port = params['port'];
   if (port !== undefined && !(typeof port === 'number' && port >= 1 && port <= 65535))
     return undefined;
-  if (!Value.Check(paramsByKind[kind], params)) return undefined;
+  if (!fits(paramsByKind[kind], params)) return undefined;
   return { kind, params } as Pick<Requirement, 'kind' | 'params'>;
 }

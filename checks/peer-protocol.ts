@@ -1,6 +1,7 @@
 /** @module The bodies of requests and responses between agents (docs/wire-format.md); hostile until validated. */
-import { type Static, type TSchema, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import type { Static, TSchema } from 'typebox';
+import { Type } from '../rules/type.ts';
+import { fits } from '../rules/validate.ts';
 import { type Answer, reasons } from './check.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -144,7 +145,6 @@ const Verdicts = Type.Object(
 
 /** Turns bytes into a value of one shape, or undefined when they are anything else. */
 function reader<S extends TSchema>(schema: S): (bytes: Uint8Array) => Static<S> | undefined {
-  let validate: ReturnType<typeof Compile<S>> | undefined;
   return (bytes) => {
     let value: unknown;
     try {
@@ -152,8 +152,7 @@ function reader<S extends TSchema>(schema: S): (bytes: Uint8Array) => Static<S> 
     } catch {
       return undefined;
     }
-    validate ??= Compile(schema);
-    return validate.Check(value) ? (value as Static<S>) : undefined;
+    return fits(schema, value) ? value : undefined;
   };
 }
 

@@ -1,7 +1,6 @@
 /** @module Reads the catalogue: the files that come with the program, then those of an operator. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Type } from 'typebox';
 import { type Document, isAlias, isNode, LineCounter, parseDocument, visit } from 'yaml';
 import { builtInDirectory } from './compiled.ts';
 import {
@@ -13,8 +12,10 @@ import {
   requirementSchemas,
 } from './schema.ts';
 import { featureProblems, providerProblems } from './semantics.ts';
-import { type Path, type ShapeProblem, shapeProblems } from './shape.ts';
+import { type ShapeProblem, shapeProblems } from './shape.ts';
 import { unknownWord } from './suggest.ts';
+import { Type } from './type.ts';
+import type { Path } from './validate.ts';
 
 /** One thing that is wrong in one file of the catalogue. */
 export interface CatalogueProblem {

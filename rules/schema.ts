@@ -1,5 +1,6 @@
 /** @module The shape of the catalogue: what a provider needs, as data (DESIGN section 5). */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from './type.ts';
 
 /** How much a requirement matters. A failed `recommended` is a warning, a failed `info` information. */
 export const Level = Type.Union(

@@ -10,8 +10,9 @@ import type {
   ProviderOption,
   Scope,
 } from './schema.ts';
-import type { Path, ShapeProblem } from './shape.ts';
+import type { ShapeProblem } from './shape.ts';
 import { unknownWord } from './suggest.ts';
+import type { Path } from './validate.ts';
 import { distributionName } from './when.ts';
 
 /** Scopes in which a kind can be tested at all. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Origin } from '../../../agent/config.ts';
+import type { Origin } from '../../../agent/config-layers.ts';
 import {
   chooseDetected,
   chooseProvider,

@@ -21,6 +21,16 @@ describe('what the program can do to a node is answered by a few files', () => {
       in: ['checks/host/network-linux.ts'],
     },
     {
+      what: 'loads the package of which only the types are wanted',
+      pattern: /import (?!type\b)[^;]*from 'typebox/,
+      in: [],
+    },
+    {
+      what: 'names the reader of YAML where it is loaded at once',
+      pattern: /import (?!type\b)[^;]*from 'yaml'/,
+      in: ['rules/load.ts'],
+    },
+    {
       what: 'makes a server or datagram socket of Node',
       pattern: /import [^;]*\bcreateServer\b[^;]* from 'node:|['"](node:)?(dgram|cluster)['"]/,
       in: [],
