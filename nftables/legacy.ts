@@ -7,19 +7,16 @@
  * All numbers are in host byte order (little-endian here).
  */
 import { readFile } from 'node:fs/promises';
-import koffi from 'koffi';
-import {
-  type Chain,
-  type Expression,
-  metaKeys,
-  type Rule,
-  type Ruleset,
-  type Verdict,
-} from './decode.ts';
-import { KernelError, lastError } from './netlink.ts';
+import { textOf } from './decode/attributes.ts';
+import { KernelError } from './errors.ts';
+import { closeSocket, getOption, lastError, openSocket } from './libc.ts';
+import type { Chain, Expression, Rule, Ruleset, Table, Verdict } from './model.ts';
 import { isPresent } from './present.ts';
 
 type LegacyFamily = 'ip' | 'ip6';
+
+/** The part of a ruleset that legacy iptables has. */
+export type LegacyRules = Pick<Ruleset, 'tables' | 'chains' | 'rules'>;
 
 /** What getsockopt gave for one table. */
 export interface LegacyTable {
@@ -57,30 +54,17 @@ const priorities: Readonly<Record<string, number>> = {
   filter: 0,
   security: 50,
 };
-const verdictCodes: ReadonlyMap<number, Verdict['code']> = new Map([
-  [-1, 'drop'],
-  [-2, 'accept'],
-  [-4, 'queue'],
-  [-5, 'return'],
+const verdicts: ReadonlyMap<number, Verdict> = new Map<number, Verdict>([
+  [-1, { code: 'drop' }],
+  [-2, { code: 'accept' }],
+  [-4, { code: 'queue', number: 0, bypass: false }],
+  [-5, { code: 'return' }],
 ]);
 const maximumBytes = 256 << 20;
 
-const libc = koffi.load(null);
-const openSocket: (family: number, type: number, protocol: number) => number = libc.func(
-  'int socket(int, int, int)',
-);
-const closeSocket: (fd: number) => number = libc.func('int close(int)');
-const getOption: (
-  fd: number,
-  level: number,
-  name: number,
-  value: Uint8Array,
-  length: Uint8Array,
-) => number = libc.func('int getsockopt(int, int, int, void *, void *)');
-
 /** Reads every table that exists already. Rejects with KernelError, or the error of a file that may not be read. */
-export async function readLegacy(root: string): Promise<Ruleset> {
-  const rulesets: Ruleset[] = [];
+export async function readLegacy(root: string): Promise<LegacyRules> {
+  const rulesets: LegacyRules[] = [];
   for (const family of ['ip', 'ip6'] as const) {
     for (const name of await readNames(family, root)) {
       const table = readTable(family, name);
@@ -175,7 +159,7 @@ interface Entry {
 }
 
 /** Cuts a table into chains: a built-in one from its hook's entry, any other behind an ERROR entry with its name. */
-export function decodeLegacy(table: LegacyTable): Ruleset {
+export function decodeLegacy(table: LegacyTable): LegacyRules {
   const entries = decodeEntries(table);
   const heads = new Map<number, string>();
   const place = { backend: 'iptables-legacy', family: table.family, table: table.name } as const;
@@ -187,7 +171,7 @@ export function decodeLegacy(table: LegacyTable): Ruleset {
     chains.push({
       ...place,
       name: name.toUpperCase(),
-      handle: 0n,
+      handle: 0,
       base: {
         hook: name,
         priority: priorities[table.name] ?? 0,
@@ -201,12 +185,17 @@ export function decodeLegacy(table: LegacyTable): Ruleset {
     const next = entries[index + 1];
     if (heading === undefined || next === undefined) continue;
     heads.set(next.offset, heading);
-    chains.push({ ...place, name: heading, handle: 0n });
+    chains.push({ ...place, name: heading, handle: 0 });
   }
   const rules: Rule[] = [];
   let chain: string | undefined;
+  let index = 0;
   for (const entry of entries) {
-    chain = heads.get(entry.offset) ?? chain;
+    const head = heads.get(entry.offset);
+    if (head !== undefined) {
+      chain = head;
+      index = 0;
+    }
     if (entry.heading !== undefined || chain === undefined) continue;
     const aim = entry.target === undefined ? undefined : heads.get(entry.target);
     const jump: readonly Expression[] =
@@ -214,9 +203,11 @@ export function decodeLegacy(table: LegacyTable): Ruleset {
         ? []
         : [{ kind: 'verdict', verdict: { code: entry.goesTo, chain: aim } }];
     const expressions = [...entry.expressions, ...jump];
-    rules.push({ ...place, chain, handle: BigInt(entry.offset), expressions });
+    rules.push({ ...place, chain, handle: 0, index: ++index, expressions });
   }
-  return { tables: [{ ...place, name: table.name, dormant: false }], chains, rules };
+  const { backend, family } = place;
+  const head: Table = { backend, family, name: table.name, handle: 0, dormant: false };
+  return { tables: [head], chains, rules };
 }
 
 function isDrop(entry: Entry | undefined): boolean {
@@ -260,16 +251,16 @@ function decodeEntry(
   const inverse = bytes[layout.inverse] ?? 0;
   // The addresses, interfaces and the fragment flag are conditions that are not decoded.
   if (bytes.subarray(0, layout.protocol).some((byte) => byte !== 0)) {
-    expressions.push({ kind: 'opaque', name: 'address-or-interface' });
+    expressions.push({ kind: 'opaque', name: 'address-or-interface', attributes: [] });
   }
   const hasFragmentFlag = family === 'ip' && ((bytes[layout.flags] ?? 0) & 1) !== 0;
-  if (hasFragmentFlag) expressions.push({ kind: 'opaque', name: 'fragment' });
+  if (hasFragmentFlag) expressions.push({ kind: 'opaque', name: 'fragment', attributes: [] });
   if (protocol !== 0) {
     // XT_INV_PROTO is 0x40.
     const comparison = (inverse & 0x40) === 0 ? 'eq' : 'neq';
     expressions.push(
-      { kind: 'meta-load', key: metaKeys.l4proto, register: 0 },
-      { kind: 'compare', register: 0, comparison, value: Uint8Array.of(protocol) },
+      { kind: 'meta', key: 'l4proto', register: 0 },
+      { kind: 'cmp', register: 0, comparison, value: Uint8Array.of(protocol) },
     );
   }
   let at = fixed;
@@ -292,15 +283,15 @@ function conclude(
   goesTo: 'jump' | 'goto',
 ): Omit<Entry, 'offset'> {
   if (target?.kind !== 'target') return { expressions };
-  if (target.name === 'ERROR') return { expressions, heading: text(target.info) };
+  if (target.name === 'ERROR') return { expressions, heading: textOf(target.info) };
   if (target.name !== '' || target.info.length < 4) {
     return { expressions: [...expressions, target] };
   }
   const verdict = viewOf(target.info).getInt32(0, true);
   if (verdict >= 0) return { expressions, target: verdict, goesTo };
-  const code = verdictCodes.get(verdict);
-  if (code === undefined) return { expressions };
-  return { expressions: [...expressions, { kind: 'verdict', verdict: { code } }] };
+  const found = verdicts.get(verdict);
+  if (found === undefined) return { expressions };
+  return { expressions: [...expressions, { kind: 'verdict', verdict: found }] };
 }
 
 /** struct xt_entry_match and xt_entry_target: u16 length with header, char name[29], u8 revision, data. */
@@ -311,14 +302,9 @@ function decodeExtension(
   if (bytes.length < 32) return undefined;
   const length = viewOf(bytes).getUint16(0, true);
   if (length < 32 || length > bytes.length) return undefined;
-  const name = text(bytes.subarray(2, 31));
+  const name = textOf(bytes.subarray(2, 31));
   const info = bytes.subarray(32, length);
   return { length, expression: { kind, name, revision: bytes[31] ?? 0, info } };
-}
-
-function text(bytes: Uint8Array): string {
-  const end = bytes.indexOf(0);
-  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
 function viewOf(bytes: Uint8Array): DataView {

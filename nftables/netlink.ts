@@ -1,58 +1,55 @@
-/** @module Questions to nf_tables over netlink, answered in small pieces so that a large ruleset blocks nobody. */
+/** @module Questions to a netlink socket of netfilter, answered in small pieces so that a large ruleset blocks nobody. */
 import { constants } from 'node:os';
-import koffi from 'koffi';
-import { decodeMessages, type Message } from './decode.ts';
+import { decodeMessages, type Message } from './decode/messages.ts';
+import { errorFromErrno, KernelError } from './errors.ts';
+import {
+  closeSocket,
+  lastErrno,
+  lastError,
+  openSocket,
+  receiveFrom,
+  send,
+  setOption,
+} from './libc.ts';
 
-/** What the kernel refused: an errno name. */
-export class KernelError extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.name = 'KernelError';
-    this.code = code;
-  }
-}
-
-// linux/netlink.h, linux/netfilter/nfnetlink.h
+// linux/netlink.h, linux/socket.h, asm-generic/socket.h
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const NETLINK_NETFILTER = 12;
 const SOL_SOCKET = 1;
+const SO_RCVBUF = 8;
 const SO_RCVTIMEO = 20;
-const NFNL_SUBSYS_NFTABLES = 10;
+const SO_RCVBUFFORCE = 33;
 const NLM_F_REQUEST = 0x01;
 const NLM_F_DUMP_INTR = 0x10;
 const NLM_F_DUMP = 0x300;
+const NLMSG_NOOP = 1;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
+const NLMSG_OVERRUN = 4;
 const MSG_TRUNC = 0x20;
 
-const receiveBytes = 128 << 10;
-const maximumTotalBytes = 1 << 30;
+/** The kernel makes pieces of a dump of at most 32 KiB, and larger ones only for an object that is. */
+const receiveBytes = 256 << 10;
+const maximumTotalBytes = 4 * 2 ** 30;
 
-const libc = koffi.load(null);
-const openSocket: (family: number, type: number, protocol: number) => number = libc.func(
-  'int socket(int, int, int)',
-);
-const closeSocket: (fd: number) => number = libc.func('int close(int)');
-const setOption: (
-  fd: number,
-  level: number,
-  name: number,
-  value: Uint8Array,
-  length: number,
-) => number = libc.func('int setsockopt(int, int, int, const void *, uint32_t)');
-const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func(
-  'long send(int, const void *, size_t, int)',
-);
-const receive: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func(
-  'long recv(int, void *, size_t, int)',
-);
+/** A question: the subsystem's number in the high byte of `type`; what follows struct nfgenmsg in `attributes`. */
+export interface Request {
+  readonly type: number;
+  /** enum nfproto; 0 is all. */
+  readonly family?: number;
+  readonly attributes?: readonly Uint8Array[];
+}
 
-/** A netlink socket to nf_tables. */
-export class NftablesSocket {
+/** A netlink socket to netfilter. One question at a time. */
+export class NetfilterSocket {
   readonly #fd: number;
+  readonly #buffer = Buffer.allocUnsafeSlow(receiveBytes);
+  /** struct sockaddr_nl: u16 family, u16 padding, u32 port id, u32 groups. */
+  readonly #sender = new Uint8Array(12);
+  readonly #senderLength = new Uint8Array(4);
+  #sequence = 0;
 
   constructor() {
     this.#fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
@@ -60,87 +57,139 @@ export class NftablesSocket {
     // struct timeval: five seconds, so that a kernel that does not answer cannot stop the process.
     const patience = new Uint8Array(new BigInt64Array([5n, 0n]).buffer);
     setOption(this.#fd, SOL_SOCKET, SO_RCVTIMEO, patience, patience.length);
+    growReceiveBuffer(this.#fd, 4 << 20);
   }
 
   [Symbol.dispose](): void {
     closeSocket(this.#fd);
   }
 
-  /** Asks for one object. */
-  ask(message: number): Message | undefined {
-    this.#send(message, NLM_F_REQUEST);
-    const { messages } = this.#receive();
-    return messages[0];
-  }
-
-  /** Hands over every object of a kind; false when the ruleset changed underneath. */
-  async dump(message: number, take: (message: Message) => void): Promise<boolean> {
-    this.#send(message, NLM_F_REQUEST | NLM_F_DUMP);
-    let totalBytes = 0;
-    let consistent = true;
+  /** Asks for one object. What is handed back is valid until the next question. */
+  ask(request: Request): Message | undefined {
+    this.#send(request, NLM_F_REQUEST);
     for (;;) {
-      const { messages, length, done } = this.#receive();
-      totalBytes += length;
-      if (totalBytes > maximumTotalBytes) throw new KernelError('EMSGSIZE', 'ruleset is too large');
-      for (const one of messages) {
-        if ((one.flags & NLM_F_DUMP_INTR) !== 0) consistent = false;
-        take(one);
+      for (const message of this.#receive()) {
+        if (!isControl(message)) return message;
+        const error = errorOf(message);
+        if (error !== 0) throw errorFromErrno(error, 'netfilter');
+        if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) return undefined;
       }
-      if (done) return consistent;
-      // The kernel makes the next piece when it is asked for: nothing is lost by serving others first.
-      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  /** struct nlmsghdr (u32 length, u16 type, u16 flags, u32 sequence, u32 port id), struct nfgenmsg with family 0, all. */
-  #send(message: number, flags: number): void {
-    const bytes = new Uint8Array(20);
-    const view = new DataView(bytes.buffer);
+  /**
+   * Hands over every object of a kind, each valid until `take` returns; false when the ruleset changed underneath. The kernel
+   * makes the next piece when it is asked for: nothing is lost by serving others in between.
+   */
+  async dump(request: Request, take: (message: Message) => void): Promise<boolean> {
+    let consistent = true;
+    for (const piece of this.pieces(request)) {
+      for (const message of piece) {
+        if ((message.flags & NLM_F_DUMP_INTR) !== 0) consistent = false;
+        if (!isControl(message)) take(message);
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return consistent;
+  }
+
+  /** The pieces of a dump, each valid until the next is asked for. Control messages are among them. */
+  *pieces(request: Request): Generator<readonly Message[]> {
+    this.#send(request, NLM_F_REQUEST | NLM_F_DUMP);
+    let totalBytes = 0;
+    for (;;) {
+      const messages = this.#receive();
+      for (const { payload } of messages) totalBytes += payload.length;
+      if (totalBytes > maximumTotalBytes) throw new KernelError('EMSGSIZE', 'ruleset is too large');
+      const ends = messages.filter(({ type }) => type === NLMSG_DONE || type === NLMSG_ERROR);
+      for (const end of ends) {
+        const error = errorOf(end);
+        if (error !== 0) throw errorFromErrno(error, 'netfilter');
+      }
+      yield messages;
+      if (ends.length > 0) return;
+    }
+  }
+
+  /** struct nlmsghdr, struct nfgenmsg (u8 family, u8 version, be16 resource), attributes. */
+  #send({ type, family = 0, attributes = [] }: Request, flags: number): void {
+    const bytes = Buffer.concat([new Uint8Array(20), ...attributes]);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#sequence = (this.#sequence + 1) >>> 0;
     view.setUint32(0, bytes.length, true);
-    view.setUint16(4, (NFNL_SUBSYS_NFTABLES << 8) | message, true);
+    view.setUint16(4, type, true);
     view.setUint16(6, flags, true);
-    view.setUint32(8, 1, true);
+    view.setUint32(8, this.#sequence, true);
+    view.setUint8(16, family);
     if (send(this.#fd, bytes, bytes.length, 0) < 0) throw lastError('netlink send');
   }
 
-  #receive(): { messages: readonly Message[]; length: number; done: boolean } {
-    const buffer = Buffer.allocUnsafe(receiveBytes);
-    let length = receive(this.#fd, buffer, buffer.length, MSG_TRUNC);
-    while (length < 0 && koffi.errno() === constants.errno.EINTR) {
-      length = receive(this.#fd, buffer, buffer.length, MSG_TRUNC);
-    }
-    if (length < 0) throw lastError('netlink receive');
-    if (length > buffer.length) throw new KernelError('EMSGSIZE', 'netlink message is too large');
-    const messages: Message[] = [];
-    let done = false;
-    for (const message of decodeMessages(Uint8Array.from(buffer.subarray(0, length)))) {
-      if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) {
-        const error = errorOf(message.payload);
-        if (error !== 0) throw fromErrno(error, 'nf_tables');
-        done = true;
-      } else {
-        messages.push(message);
+  /** What the kernel says to the question that was sent last; anybody else, and answers to earlier questions, are not heard. */
+  #receive(): readonly Message[] {
+    for (;;) {
+      this.#senderLength.fill(0);
+      this.#senderLength[0] = this.#sender.length;
+      const length = receiveFrom(
+        this.#fd,
+        this.#buffer,
+        this.#buffer.length,
+        MSG_TRUNC,
+        this.#sender,
+        this.#senderLength,
+      );
+      if (length < 0) {
+        const errno = lastErrno();
+        if (errno === constants.errno.EINTR) continue;
+        if (errno === constants.errno.EAGAIN) {
+          throw new KernelError('ETIMEDOUT', 'netlink: the kernel does not answer');
+        }
+        throw errorFromErrno(errno, 'netlink receive');
       }
+      if (length > this.#buffer.length) {
+        throw new KernelError('EMSGSIZE', 'netlink message is too large');
+      }
+      if (!isFromKernel(this.#sender)) continue;
+      const messages = decodeMessages(this.#buffer.subarray(0, length));
+      const own = messages.filter(({ sequence }) => sequence === this.#sequence);
+      if (own.length > 0) return own;
     }
-    return { messages, length, done };
   }
 }
 
+/** Only the kernel has port id 0. */
+export function isFromKernel(sender: Uint8Array): boolean {
+  return sender.subarray(4, 8).every((byte) => byte === 0);
+}
+
+/** Beyond net.core.rmem_max where that is allowed. */
+export function growReceiveBuffer(fd: number, bytes: number): void {
+  const size = new Uint8Array(new Int32Array([bytes]).buffer);
+  if (setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length) < 0) {
+    setOption(fd, SOL_SOCKET, SO_RCVBUF, size, size.length);
+  }
+}
+
+/** Encodes an attribute: u16 length with header, u16 type; padded to four bytes. */
+export function encodeAttribute(type: number, value: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array((4 + value.length + 3) & ~3);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, 4 + value.length, true);
+  view.setUint16(2, type, true);
+  bytes.set(value, 4);
+  return bytes;
+}
+
+/** A text with its NUL. */
+export function encodeText(type: number, text: string): Uint8Array {
+  return encodeAttribute(type, Buffer.from(`${text}\0`));
+}
+
+function isControl({ type }: Message): boolean {
+  return type >= NLMSG_NOOP && type <= NLMSG_OVERRUN;
+}
+
 /** struct nlmsgerr and the payload of NLMSG_DONE start with a negative errno, or zero. */
-function errorOf(payload: Uint8Array): number {
+function errorOf({ payload }: Message): number {
   if (payload.length < 4) return 0;
   return -new DataView(payload.buffer, payload.byteOffset).getInt32(0, true);
-}
-
-/** The error of the system call that just failed. */
-export function lastError(what: string): KernelError {
-  return fromErrno(koffi.errno(), what);
-}
-
-function fromErrno(errno: number, what: string): KernelError {
-  const names = Object.entries(constants.errno).filter(([, value]) => value === errno);
-  // Two names share 11 and 95; these are the ones in manual pages.
-  const usual = names.find(([name]) => name === 'EAGAIN' || name === 'EOPNOTSUPP');
-  const code = (usual ?? names[0])?.[0] ?? `E${errno}`;
-  return new KernelError(code, `${what}: ${code}`);
 }

@@ -5,7 +5,7 @@
  * Only what certainly cannot match is excluded. The packet mark is followed through every rule that may set it
  * before or in prerouting; marks that tc or a BPF program sets are not seen.
  */
-import { type Chain, type Expression, metaKeys, type Rule, type Ruleset } from './decode.ts';
+import type { Chain, Comparison, Expression, ExpressionOf, Rule, Ruleset } from './model.ts';
 
 /** A new packet from another node to a port of this one. */
 export interface ProxyQuestion {
@@ -13,13 +13,16 @@ export interface ProxyQuestion {
   readonly port: number;
 }
 
+/** The part of a ruleset that is looked at. */
+export type Rules = Pick<Ruleset, 'tables' | 'chains' | 'rules'>;
+
 /** Whether any rule, reachable or not, is a TPROXY rule. */
-export function holdsTproxy({ rules }: Ruleset): boolean {
+export function holdsTproxy({ rules }: Pick<Ruleset, 'rules'>): boolean {
   return rules.some(({ expressions }) => expressions.some(isTproxy));
 }
 
 /** Whether some TPROXY rule might take the packet. */
-export function judgeTproxy(ruleset: Ruleset, question: ProxyQuestion): 'none' | 'possible' {
+export function judgeTproxy(ruleset: Rules, question: ProxyQuestion): 'none' | 'possible' {
   if (!holdsTproxy(ruleset)) return 'none';
   const program = compile(ruleset);
   let marks: Marks = new Set([0]);
@@ -52,7 +55,7 @@ interface Walk {
   readonly marks: Marks;
 }
 
-function compile({ tables, chains, rules }: Ruleset): Program {
+function compile({ tables, chains, rules }: Rules): Program {
   const dormant = new Set(tables.filter((table) => table.dormant).map((t) => tableKey(t, t.name)));
   const entries = chains.filter(
     (chain) => isEntry(chain) && !dormant.has(tableKey(chain, chain.table)),
@@ -149,14 +152,18 @@ function mayMatch(expression: Expression, packet: Packet, registers: Registers):
     case 'payload':
       registers.set(expression.register, payloadOf(expression, packet), expression.length);
       return true;
-    case 'meta-load':
+    case 'meta':
       // The longest meta value is an interface name of 16 bytes.
       registers.set(expression.register, metaOf(expression.key, packet), 16);
       return true;
-    case 'load':
+    case 'immediate':
       registers.set(expression.register, expression.value, expression.value.length);
       return true;
     case 'bitwise': {
+      if (expression.operation !== 'mask-xor') {
+        registers.set(expression.destination, undefined, expression.length);
+        return true;
+      }
       const source = registers.get(expression.source, expression.mask.length);
       const value = source?.map((byte, index) => {
         return (byte & (expression.mask[index] ?? 0)) ^ (expression.xor[index] ?? 0);
@@ -164,7 +171,7 @@ function mayMatch(expression: Expression, packet: Packet, registers: Registers):
       registers.set(expression.destination, value, expression.mask.length);
       return true;
     }
-    case 'compare': {
+    case 'cmp': {
       const found = registers.get(expression.register, expression.value.length);
       if (found === undefined) return true;
       return holds(compareBytes(found, expression.value), expression.comparison);
@@ -181,13 +188,47 @@ function mayMatch(expression: Expression, packet: Packet, registers: Registers):
       return true;
     case 'match':
       return matchMay(expression, packet);
-    case 'opaque':
-      registers.forget();
-      return true;
     case 'meta-set':
     case 'verdict':
     case 'tproxy':
     case 'target':
+    case 'counter':
+      return true;
+    case 'byteorder':
+    case 'connlimit':
+    case 'ct':
+    case 'ct-set':
+    case 'dup':
+    case 'dynset':
+    case 'exthdr':
+    case 'exthdr-set':
+    case 'fib':
+    case 'flow-offload':
+    case 'fwd':
+    case 'hash':
+    case 'inner':
+    case 'last':
+    case 'limit':
+    case 'log':
+    case 'masq':
+    case 'nat':
+    case 'notrack':
+    case 'numgen':
+    case 'objref':
+    case 'opaque':
+    case 'osf':
+    case 'payload-set':
+    case 'queue':
+    case 'quota':
+    case 'redir':
+    case 'reject':
+    case 'rt':
+    case 'socket':
+    case 'synproxy':
+    case 'tunnel':
+    case 'xfrm':
+      // Whatever it is, it may match and write any register.
+      registers.forget();
       return true;
   }
 }
@@ -198,44 +239,41 @@ function effectOf(
   registers: Registers,
 ): Effect | undefined {
   if (isTproxy(expression)) return { kind: 'tproxy' };
-  switch (expression.kind) {
-    case 'verdict': {
-      const { code, chain } = expression.verdict;
-      if (code === 'queue') return { kind: 'mark', mark: undefined };
-      return (code === 'jump' || code === 'goto') && chain !== undefined
-        ? { kind: 'jump', chain }
-        : undefined;
-    }
-    case 'lookup':
-      return expression.gives === 'verdict' ? { kind: 'jump-anywhere' } : undefined;
-    case 'meta-set': {
-      if (expression.key !== metaKeys.mark) return undefined;
-      const value = registers.get(expression.register, 4);
-      return { kind: 'mark', mark: value === undefined ? undefined : hostNumber(value, 0) };
-    }
-    case 'target':
-      return targetEffect(expression, packet);
-    case 'opaque':
-      // User space may give the packet back with another mark.
-      return expression.name === 'queue' ? { kind: 'mark', mark: undefined } : undefined;
-    case 'payload':
-    case 'meta-load':
-    case 'load':
-    case 'bitwise':
-    case 'compare':
-    case 'range':
-    case 'match':
-    case 'tproxy':
-      return undefined;
+  if (expression.kind === 'verdict') {
+    const { verdict } = expression;
+    if (verdict.code === 'queue') return { kind: 'mark', mark: undefined };
+    const goes = verdict.code === 'jump' || verdict.code === 'goto';
+    return goes ? { kind: 'jump', chain: verdict.chain } : undefined;
   }
+  if (expression.kind === 'meta-set') {
+    if (expression.key !== 'mark') return undefined;
+    const value = registers.get(expression.register, 4);
+    return { kind: 'mark', mark: value === undefined ? undefined : hostNumber(value, 0) };
+  }
+  if (expression.kind === 'lookup') {
+    return expression.gives === 'verdict' ? { kind: 'jump-anywhere' } : undefined;
+  }
+  if (expression.kind === 'target') return targetEffect(expression, packet);
+  // User space may give the packet back with another mark.
+  if (expression.kind === 'queue') return { kind: 'mark', mark: undefined };
+  return expression.kind === 'opaque' ? opaqueEffects.get(expression.name) : undefined;
 }
+
+/** What expressions might do whose attributes are not understood. */
+const opaqueEffects: ReadonlyMap<string, Effect> = new Map<string, Effect>([
+  ['queue', { kind: 'mark', mark: undefined }],
+  ['meta', { kind: 'mark', mark: undefined }],
+  ['immediate', { kind: 'jump-anywhere' }],
+  ['lookup', { kind: 'jump-anywhere' }],
+]);
 
 function isTproxy(expression: Expression): boolean {
   if (expression.kind === 'tproxy') return true;
+  if (expression.kind === 'opaque') return expression.name === 'tproxy';
   return expression.kind === 'target' && expression.name === 'TPROXY';
 }
 
-type Extension = Extract<Expression, { kind: 'match' | 'target' }>;
+type Extension = ExpressionOf<'match' | 'target'>;
 
 /** Targets of x_tables that can change the packet mark; anything else keeps it. */
 const markingTargets: ReadonlySet<string> = new Set(['CONNMARK', 'HMARK', 'SET', 'NFQUEUE']);
@@ -295,7 +333,7 @@ function multiportMay(info: Uint8Array, port: number): boolean {
 
 /** What the packet's own bytes are known to be. IPv6's next header may be an extension's, so it is not known. */
 function payloadOf(
-  { base, offset, length }: Extract<Expression, { kind: 'payload' }>,
+  { base, offset, length }: ExpressionOf<'payload'>,
   packet: Packet,
 ): Uint8Array | undefined {
   if (base === 'transport' && offset === 2 && length === 2) {
@@ -307,15 +345,15 @@ function payloadOf(
   return undefined;
 }
 
-function metaOf(key: number, packet: Packet): Uint8Array | undefined {
+function metaOf(key: string, packet: Packet): Uint8Array | undefined {
   switch (key) {
-    case metaKeys.l4proto:
+    case 'l4proto':
       return Uint8Array.of(protocolOf(packet));
-    case metaKeys.nfproto:
+    case 'nfproto':
       return Uint8Array.of(packet.nfproto);
-    case metaKeys.protocol:
+    case 'protocol':
       return packet.nfproto === 2 ? Uint8Array.of(0x08, 0x00) : Uint8Array.of(0x86, 0xdd);
-    case metaKeys.mark:
+    case 'mark':
       return packet.mark === undefined
         ? undefined
         : new Uint8Array(new Uint32Array([packet.mark]).buffer);
@@ -357,10 +395,7 @@ class Registers {
   }
 }
 
-function holds(
-  order: number,
-  comparison: Extract<Expression, { kind: 'compare' }>['comparison'],
-): boolean {
+function holds(order: number, comparison: Comparison): boolean {
   switch (comparison) {
     case 'eq':
       return order === 0;

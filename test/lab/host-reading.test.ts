@@ -311,7 +311,6 @@ END`);
       `(for port in $(seq 1 3000); do echo "add rule ip six other udp dport $port accept"; done) | nft -f -`,
     );
     const ruleset = await readRuleset();
-    if (ruleset === 'unreadable') throw new Error('unreadable');
     expect(ruleset.rules).toHaveLength(3000);
     const shown = shell('nft -a list chain ip six other');
     const last = ruleset.rules.at(-1);

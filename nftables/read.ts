@@ -1,0 +1,191 @@
+/** @module Reads every packet filter rule of this network namespace as one consistent picture. */
+
+import { packElements } from './decode/elements.ts';
+import { familyNumber } from './decode/messages.ts';
+import {
+  decodeChain,
+  decodeFlowtable,
+  decodeGeneration,
+  decodeObject,
+  decodeTable,
+} from './decode/objects.ts';
+import { decodeRule } from './decode/rules.ts';
+import { decodeElementsMessage, decodeSet, type SetHead } from './decode/sets.ts';
+import { KernelError } from './errors.ts';
+import { readLegacy } from './legacy.ts';
+import type { Chain, Flowtable, NamedObject, NftSet, Rule, Ruleset, Table } from './model.ts';
+import { encodeText, NetfilterSocket, type Request } from './netlink.ts';
+import { isPresent } from './present.ts';
+
+// enum nf_tables_msg_types, of NFNL_SUBSYS_NFTABLES (10)
+const NFT_MSG_GETTABLE = 0xa01;
+const NFT_MSG_GETCHAIN = 0xa04;
+export const NFT_MSG_GETRULE = 0xa07;
+const NFT_MSG_GETSET = 0xa0a;
+const NFT_MSG_GETSETELEM = 0xa0d;
+const NFT_MSG_GETGEN = 0xa10;
+const NFT_MSG_GETOBJ = 0xa13;
+const NFT_MSG_GETFLOWTABLE = 0xa17;
+
+const maximumAttempts = 5;
+
+/** Where the node's own file system is: only modules.builtin is read there. */
+export interface ReadOptions {
+  readonly root?: string;
+}
+
+const nothing: Ruleset = {
+  tables: [],
+  chains: [],
+  rules: [],
+  sets: [],
+  objects: [],
+  flowtables: [],
+  ipsets: [],
+};
+
+/**
+ * Reads nf_tables and legacy iptables. Changes nothing: no module is loaded and no table created by asking.
+ * Rejects with KernelError: EPERM without CAP_NET_ADMIN, ENODATA where it cannot be told whether nf_tables is there, EAGAIN when the
+ * rules never stood still; or with the error of a file that may not be read.
+ */
+export async function readRuleset(options: ReadOptions = {}): Promise<Ruleset> {
+  const ruleset = await readNftables(options);
+  const legacy = await readLegacy(options.root ?? '/');
+  return {
+    ...ruleset,
+    tables: [...ruleset.tables, ...legacy.tables],
+    chains: [...ruleset.chains, ...legacy.chains],
+    rules: [...ruleset.rules, ...legacy.rules],
+  };
+}
+
+/** Reads nf_tables alone: the rules of nft, and of iptables where that is iptables-nft. */
+export async function readNftables(options: ReadOptions = {}): Promise<Ruleset> {
+  if (!(await hasNftables(options))) return nothing;
+  return await attempt(readOnce, nothing);
+}
+
+/** Whether nf_tables can be asked without making the kernel load it. */
+export async function hasNftables({ root = '/' }: ReadOptions): Promise<boolean> {
+  for (const module of ['nfnetlink', 'nf_tables']) {
+    const presence = await isPresent(module, root);
+    if (presence === 'no') return false;
+    if (presence === 'unclear') {
+      throw new KernelError('ENODATA', `cannot tell whether ${module} is there without loading it`);
+    }
+  }
+  return true;
+}
+
+/** Works on a socket until the ruleset stands still meanwhile; `absent` is the answer of a kernel without nf_tables. */
+export async function attempt<T>(
+  work: (socket: NetfilterSocket) => Promise<T | undefined>,
+  absent: T,
+): Promise<T> {
+  try {
+    using socket = new NetfilterSocket();
+    for (let count = 0; count < maximumAttempts; count++) {
+      const result = await work(socket);
+      if (result !== undefined) return result;
+    }
+  } catch (cause) {
+    // A kernel without modules that was built without netlink for netfilter, or without nf_tables.
+    if (cause instanceof KernelError && isAbsence(cause.code)) return absent;
+    throw cause;
+  }
+  throw new KernelError('EAGAIN', 'nf_tables changed during every attempt to read it');
+}
+
+/** One attempt; undefined when the generation moved meanwhile. */
+async function readOnce(socket: NetfilterSocket): Promise<Ruleset | undefined> {
+  const before = askGeneration(socket);
+  const [tables, chains, rules]: [Table[], Chain[], Rule[]] = [[], [], []];
+  const [heads, objects, flowtables]: [SetHead[], NamedObject[], Flowtable[]] = [[], [], []];
+  const collect = async <T>(
+    type: number,
+    decode: (payload: Uint8Array) => T | undefined,
+    into: T[],
+  ): Promise<boolean> =>
+    await socket.dump({ type }, ({ payload }) => {
+      into.push(known(decode(payload)));
+    });
+  const isConsistent =
+    (await collect(NFT_MSG_GETTABLE, decodeTable, tables)) &&
+    (await collect(NFT_MSG_GETCHAIN, decodeChain, chains)) &&
+    (await collect(NFT_MSG_GETSET, decodeSet, heads)) &&
+    (await collect(NFT_MSG_GETOBJ, decodeObject, objects)) &&
+    (await collect(NFT_MSG_GETFLOWTABLE, decodeFlowtable, flowtables)) &&
+    (await collect(NFT_MSG_GETRULE, createRuleDecoder(), rules));
+  if (!isConsistent) return undefined;
+  const sets: NftSet[] = [];
+  for (const head of heads) {
+    const set = await readElements(socket, head);
+    if (set === undefined) return undefined;
+    sets.push(set);
+  }
+  if (askGeneration(socket) !== before) return undefined;
+  return {
+    ...(before === undefined ? {} : { generation: before }),
+    tables,
+    chains,
+    rules,
+    sets,
+    objects,
+    flowtables,
+    ipsets: [],
+  };
+}
+
+/** Numbers the rules of each chain, which come in order. */
+function createRuleDecoder(): (payload: Uint8Array) => Rule | undefined {
+  let last: Rule | undefined;
+  return (payload) => {
+    const rule = decodeRule(payload);
+    if (rule === undefined) return undefined;
+    const isSame =
+      last !== undefined &&
+      last.chain === rule.chain &&
+      last.table === rule.table &&
+      last.family === rule.family;
+    last = { ...rule, index: isSame ? (last?.index ?? 0) + 1 : 1 };
+    return last;
+  };
+}
+
+/** Undefined when the set is gone, or changed meanwhile. */
+async function readElements(socket: NetfilterSocket, head: SetHead): Promise<NftSet | undefined> {
+  const parts: Uint8Array[] = [];
+  const request: Request = {
+    type: NFT_MSG_GETSETELEM,
+    family: familyNumber(head.family),
+    attributes: [encodeText(1, head.table), encodeText(2, head.name)],
+  };
+  try {
+    const isConsistent = await socket.dump(request, ({ payload }) => {
+      parts.push(Uint8Array.from(known(decodeElementsMessage(payload)).elements));
+    });
+    return isConsistent ? { ...head, elements: packElements(parts) } : undefined;
+  } catch (cause) {
+    if (cause instanceof KernelError && cause.code === 'ENOENT') return undefined;
+    throw cause;
+  }
+}
+
+function known<T>(object: T | undefined): T {
+  if (object !== undefined) return object;
+  throw new KernelError(
+    'EPROTO',
+    'nf_tables: an object of a shape that this version does not know',
+  );
+}
+
+/** The generation id: it changes with every change of tables, chains, rules, sets and objects. */
+export function askGeneration(socket: NetfilterSocket): number | undefined {
+  const message = socket.ask({ type: NFT_MSG_GETGEN });
+  return message === undefined ? undefined : decodeGeneration(message.payload)?.id;
+}
+
+function isAbsence(code: string): boolean {
+  return code === 'EPROTONOSUPPORT' || code === 'EOPNOTSUPP' || code === 'EINVAL';
+}
