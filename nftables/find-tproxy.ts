@@ -11,6 +11,8 @@ import {
 } from './read.ts';
 import { holdsTproxy, judgeTproxy, type ProxyQuestion, type Rules } from './tproxy.ts';
 
+/** Legacy tables that a packet meets before a socket is chosen. */
+const beforeInput = ['raw', 'mangle', 'nat'] as const;
 const nothing: Rules = { tables: [], chains: [], rules: [] };
 
 /** Tells whether some rule might hand a new packet from another node to a transparent proxy. */
@@ -41,7 +43,7 @@ export function createTproxyFinder(
   let clean: number | undefined;
   const read = async (): Promise<Rules | 'unreadable'> => {
     try {
-      const legacy = await readLegacy(options.root ?? '/');
+      const legacy = await readLegacy(options.root ?? '/', beforeInput);
       if (!holdsTproxy(legacy)) {
         const found = await searchRules(options, clean);
         clean = found.tproxy ? undefined : found.generation;
