@@ -14,7 +14,7 @@ import { createLogger, logChanges } from './log.ts';
 import { createMeshCache, createStatusClient } from './mesh.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Readiness, StatusDocument } from './model.ts';
-import { type Node, openNode } from './node.ts';
+import { type Node, noProvider, openNode } from './node.ts';
 import { createPeerApi, httpCarrier } from './peer-http.ts';
 import { chooseDetected, chooseProvider, detectHere } from './provider-selection.ts';
 import { describeProviders } from './providers-command.ts';
@@ -151,8 +151,11 @@ async function createAgent(
     const detected = await detectHere(of.catalogue, node.host);
     const { provider } = of.loaded.values;
     const name = provider === 'auto' ? chooseDetected(detected) : provider;
-    if (name === undefined) current.choose(undefined);
-    else {
+    if (name === undefined) {
+      current.choose(undefined);
+      // Peers ask what runs here: no more what did.
+      await node.setProvider(noProvider);
+    } else {
       const links = await node.host.links();
       const chosen = chooseProvider(of.catalogue, name, of.loaded, detected, links);
       current.choose(chosen);
@@ -249,7 +252,7 @@ async function createAgent(
     createServer({
       version: packageVersion(),
       document,
-      renderText: (of) => renderReport(of, { format: 'text', color: false }),
+      renderText: (of, shown) => renderReport(of, { format: 'text', color: false, shown }),
       metrics,
       health: () => ({
         idleMs: scheduler.idleMs(),

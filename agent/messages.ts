@@ -345,7 +345,7 @@ const words: Readonly<Record<Reason, Words>> = {
     next: () => 'a larger --timeout gives it more',
   },
   'no-peers': {
-    message: () => 'no peers were given, so no path was tested',
+    message: () => 'no node is known besides this one, so no path was tested',
     next: () => '--peer ADDR[=NAME], or --peers-file FILE',
   },
   'no-address': {

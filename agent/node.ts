@@ -57,6 +57,13 @@ export interface Node extends AsyncDisposable {
   mac: Mac | undefined;
 }
 
+/** What a node runs that has no provider. */
+export const noProvider = {
+  facts: { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 },
+  overlayDevices: [],
+  requirements: [],
+} as const;
+
 /** Opens sockets and witness. Without CAP_NET_RAW it opens what an ordinary user may have. */
 export async function openNode(options: NodeOptions): Promise<Node> {
   const machine = createMachine();
@@ -82,7 +89,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   network.openEcho();
 
   let peerAddresses: ReadonlySet<string> = new Set();
-  let facts: OverlayFacts = { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 };
+  let facts: OverlayFacts = noProvider.facts;
   let overlay: Readonly<Record<string, string>> = {};
   let underlay = await underlayAddresses(host, []);
   const channels = new Map<string, PeerChannel>();
@@ -91,7 +98,9 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   const witness = new Witness(network, {
     onRequest: async (request) => {
       options.onAsked?.();
-      return await service.answer(request);
+      const answer = await service.answer(request);
+      // A datagram has no room for a refusal: whoever asks hears nothing.
+      return typeof answer === 'string' ? undefined : answer;
     },
     tproxyPossible: async (port) => await host.tproxyPossible('udp', port),
   });

@@ -144,7 +144,8 @@ function peerOperation(name: PeerOperation): object {
       403: problem('This address may not ask.'),
       413: problem('The body is larger than 16 KiB.'),
       415: problem('The body is not JSON.'),
-      429: problem('Too many requests from this address.'),
+      429: problem('Too many requests from this address, or too many watches.'),
+      503: problem('This agent may not open the socket that a watch needs.'),
     },
   };
 }

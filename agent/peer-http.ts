@@ -55,6 +55,10 @@ export function createPeerApi(options: {
             });
       if (answer === undefined)
         return problem(400, 'BAD_REQUEST', `this is no ${operation} request that can be answered`);
+      if (answer === 'busy')
+        return problem(429, 'TOO_MANY_WATCHES', 'too many watches are open; come back in seconds');
+      if (answer === 'unable')
+        return problem(503, 'NO_WATCH', 'this agent may not open the socket that a watch needs');
       return {
         status: 200,
         body: answer,

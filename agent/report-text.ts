@@ -9,6 +9,8 @@ export interface TextOptions {
   readonly color: boolean;
   /** Columns of the terminal; absent where lines may be of any length, as in a file. */
   readonly width?: number;
+  /** The findings to list, where not all are wanted; the summary counts all of them, anyway. */
+  readonly shown?: readonly Finding[];
 }
 
 /** Renders the whole document. */
@@ -19,14 +21,20 @@ export function renderText(document: StatusDocument, options: TextOptions): stri
   if (providers !== undefined && providers.length > 0) {
     lines.push(...providerLines(providers, options), '', ...allSummary(providers, clean));
   } else {
-    const entries = sortEntries(entriesOf(findings));
+    const { shown = document.findings } = options;
+    const all = entriesOf(findings);
+    const entries = sortEntries(
+      shown === document.findings
+        ? all
+        : entriesOf(printable({ ...document, findings: [...shown] }).findings),
+    );
     const column = Math.max(
       0,
       ...entries.map((entry) => (isUnnamed(entry) ? 0 : entry.requirement.length)),
     );
     for (const entry of entries) lines.push(...entryLines(entry, column, options));
     if (entries.length > 0) lines.push('');
-    lines.push(...reasonLines(clean, options), summaryLine(clean, entries, options));
+    lines.push(...reasonLines(clean, options), summaryLine(clean, all, shown.length, options));
   }
   return `${lines.join('\n')}\n`;
 }
@@ -257,6 +265,7 @@ function reasonLines(
 function summaryLine(
   document: StatusDocument,
   entries: readonly Entry[],
+  shown: number,
   { color }: TextOptions,
 ): string {
   const count = (mark: Mark): number =>
@@ -273,9 +282,11 @@ function summaryLine(
   const style = { ready: 'green', 'not-ready': 'red', unknown: 'magenta' } as const;
   const word = paint(document.readiness, style[document.readiness], color);
   const noPath = document.findings.some(({ reason }) => reason === 'no-peers')
-    ? '; no path was tested (no peers given)'
+    ? '; no path was tested (no other node is known)'
     : '';
-  return `${word}: ${parts.join(', ')}${noPath} (${document.durationSeconds.toFixed(1)} s)`;
+  const { length } = document.findings;
+  const part = shown < length ? `; ${shown} of ${countOf(length, 'finding')} shown` : '';
+  return `${word}: ${parts.join(', ')}${part}${noPath} (${document.durationSeconds.toFixed(1)} s)`;
 }
 
 function providerLines(providers: readonly ProviderVerdict[], { color }: TextOptions): string[] {
@@ -304,7 +315,7 @@ function providerLines(providers: readonly ProviderVerdict[], { color }: TextOpt
 function allSummary(providers: readonly ProviderVerdict[], document: StatusDocument): string[] {
   const ready = providers.filter(({ readiness }) => readiness === 'ready').map(({ name }) => name);
   const word = ready.length === 0 ? 'none' : ready.join(', ');
-  const noPath = document.peers.length === 0 ? '; no path was tested (no peers given)' : '';
+  const noPath = document.peers.length === 0 ? '; no path was tested (no other node is known)' : '';
   return [
     'cni-preflight check --provider NAME tells why.',
     `This node could run: ${word}${noPath} (${document.durationSeconds.toFixed(1)} s)`,

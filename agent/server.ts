@@ -1,4 +1,5 @@
 /** @module The HTTP server of the agent (DESIGN section 6). Knows no socket but its own: all it serves is handed in. */
+import type { Socket } from 'node:net';
 import rateLimit from '@fastify/rate-limit';
 import fastify, {
   type FastifyBaseLogger,
@@ -36,7 +37,8 @@ export interface ServerOptions {
   readonly version: string;
   /** What is known now, internal fields included. */
   readonly document: () => StatusDocument;
-  readonly renderText: (document: StatusDocument) => string;
+  /** The document as text: the findings that are shown, and the summary of them all. */
+  readonly renderText: (document: StatusDocument, shown: readonly Finding[]) => string;
   readonly metrics: { render(): Promise<{ readonly contentType: string; readonly body: string }> };
   /** How long no round has begun or ended, and how long that may be. */
   readonly health: () => { readonly idleMs: number; readonly limitMs: number };
@@ -56,6 +58,8 @@ const connectionsCheckMs = 2_000;
 const keepAliveMs = 5_000;
 /** A browser or a scraper holds a few; beyond it somebody leaks them. */
 const maximumConnections = 256;
+/** One address takes no more of them, so that it takes them from nobody else. */
+const maximumConnectionsPerAddress = 32;
 const peerRequestsPerSecond = 50;
 const checksPerMinute = 60;
 /** Addresses whose requests are counted; the one that was seen longest ago is forgotten. */
@@ -105,6 +109,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     },
   });
   app.server.maxConnections = maximumConnections;
+  app.server.on('connection', createConnectionLimit(maximumConnectionsPerAddress));
   app.removeContentTypeParser('text/plain');
 
   const methods = new Map<string, Set<string>>();
@@ -158,6 +163,25 @@ export function createServer(options: ServerOptions): FastifyInstance {
   return app;
 }
 
+/** Hangs up on an address that has so many connections already. */
+function createConnectionLimit(perAddress: number): (socket: Socket) => void {
+  const open = new Map<string, number>();
+  return (socket) => {
+    const address = canonical(socket.remoteAddress ?? '');
+    const others = open.get(address) ?? 0;
+    if (others >= perAddress) {
+      socket.destroy();
+      return;
+    }
+    open.set(address, others + 1);
+    socket.once('close', () => {
+      const left = (open.get(address) ?? 1) - 1;
+      if (left === 0) open.delete(address);
+      else open.set(address, left);
+    });
+  };
+}
+
 /** What whoever sends something that is no request is told. */
 interface Refusal {
   readonly status: string;
@@ -208,9 +232,10 @@ function addPages(app: FastifyInstance, options: ServerOptions): void {
     const document = options.document();
     const selected = select(document, request.query, request.headers.accept);
     if ('message' in selected) return problem(reply, 400, selected.code, selected.message);
-    const shown = publicDocument({ ...document, findings: selected.findings });
-    if (selected.format === 'json') return shown;
-    return reply.type('text/plain; charset=utf-8').send(options.renderText(shown));
+    if (selected.format === 'json')
+      return publicDocument({ ...document, findings: selected.findings });
+    const text = options.renderText(document, selected.findings);
+    return reply.type('text/plain; charset=utf-8').send(text);
   });
 
   app.get('/providers', () => options.providers());

@@ -36,10 +36,13 @@ const maximumRunning = 64;
 /** A response travels in the padded request that asked for it. */
 const maximumBodyBytes = 1000;
 
+/** `busy`: too many watches are open; `unable`: this node may not open any. */
+export type Refusal = 'busy' | 'unable';
+
 /** Answers requests, whatever carried them. */
 export interface PeerService {
-  /** The body of the response, or undefined to stay silent. */
-  answer(request: PeerRequest): Promise<Uint8Array | undefined>;
+  /** The body of the response, a reason to refuse for now, or undefined for what is no request of a peer. */
+  answer(request: PeerRequest): Promise<Uint8Array | Refusal | undefined>;
   /** Keeps an answer of the own rounds, so that the peer's question costs no packet. */
   remember(address: string, wish: ProbeWish, answer: Answer): void;
 }
@@ -145,9 +148,9 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
                 });
           try {
             const id = options.witness.watch({ address, family }, request, established);
-            return ifDefined(id === undefined ? undefined : { id });
+            return id === undefined ? 'busy' : writeBody({ id });
           } catch (error) {
-            if (error instanceof HostError) return undefined;
+            if (error instanceof HostError) return 'unable';
             throw error;
           }
         }

@@ -154,7 +154,7 @@ describe('the report', () => {
 
   test('says that no path was tested when no peers were given', async () => {
     const { stdout } = await check([]);
-    expect(stdout).toContain('no path was tested (no peers given)');
+    expect(stdout).toContain('no path was tested (no other node is known)');
     expect(stdout).toMatch(/- SKIP +no-peers: .*canal\.vxlan/);
   });
 });

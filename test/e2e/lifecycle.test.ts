@@ -177,7 +177,17 @@ test('a change of a finding is one line in the log, and a round without one is n
 });
 
 test('an agent that finds no provider stays, says so, and picks one up that appears', async () => {
-  await using agent = await n1.agent(['--interval', '1', '--timeout', '0.3']);
+  const n2 = lab.node('n2');
+  const peer = ['--peer', `${n2.address4}=n2`];
+  await using agent = await n1.agent(['--interval', '1', '--timeout', '0.3', ...peer]);
+  const facts = async (): Promise<unknown> => {
+    const { body } = await n2.http(`http://${n1.address4}:10472/peer/v1/facts`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{}',
+    });
+    return JSON.parse(body);
+  };
   await rounds(agent, 2);
   expect(await agent.status()).toMatchObject({
     provider: null,
@@ -196,11 +206,13 @@ test('an agent that finds no provider stays, says so, and picks one up that appe
   expect(found.provider).toMatchObject({ source: 'detected' });
   // The live device's port goes before the default of the catalogue.
   expect(found.provider?.options['tunnelPort']).toBe(4789);
-  await agent.statusWhen('a readiness', ({ readiness }) => readiness !== 'unknown', slow);
+  await agent.statusWhen('findings', ({ findings }) => findings.length > 0, slow);
+  expect(await facts()).toMatchObject({ provider: found.provider?.name, port: 4789 });
 
   await n1.ip(['link del flannel.1']);
   await agent.statusWhen('no provider again', ({ provider }) => provider === null, slow);
   expect((await agent.status()).findings).toEqual([]);
+  expect(await facts()).toMatchObject({ provider: '', port: 0 });
   expect(await agent.stop()).toMatchObject({ exitCode: 0 });
 });
 

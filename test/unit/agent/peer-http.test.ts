@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { keyedMac } from '../../../agent/node.ts';
 import { createPeerApi } from '../../../agent/peer-http.ts';
 import type { PeerRequest } from '../../../checks/host/witness.ts';
-import type { PeerService } from '../../../checks/peer-service.ts';
+import type { PeerService, Refusal } from '../../../checks/peer-service.ts';
 
 const mac = keyedMac(Buffer.from('a secret of the cluster'));
 const peer = '192.0.2.2';
@@ -18,12 +18,14 @@ function signature(what: string, of: Uint8Array, key = 'a secret of the cluster'
   return digest.subarray(0, 16).toString('hex');
 }
 
-function api(given: { readonly key?: boolean; readonly silent?: boolean } = {}) {
+function api(
+  given: { readonly key?: boolean; readonly silent?: boolean; readonly refusal?: Refusal } = {},
+) {
   const asked: PeerRequest[] = [];
   const service: PeerService = {
     answer: async (request) => {
       asked.push(request);
-      return given.silent === true ? undefined : answer;
+      return given.silent === true ? undefined : (given.refusal ?? answer);
     },
     remember: () => {},
   };
@@ -105,6 +107,20 @@ test('what the service does not answer is a bad request', async () => {
     await api({ silent: true }).handle('facts', Buffer.from('{}'), peer, undefined),
   ).toMatchObject({ status: 400 });
 });
+
+test.each([
+  { refusal: 'busy', status: 429, code: 'TOO_MANY_WATCHES' },
+  { refusal: 'unable', status: 503, code: 'NO_WATCH' },
+] as const)(
+  'a service that is $refusal is no mistake of who asks',
+  async ({ refusal, status, code }) => {
+    const request = Buffer.from('{"protocol":4}');
+    expect(await api({ refusal }).handle('watch', request, peer, undefined)).toMatchObject({
+      status,
+      body: { code },
+    });
+  },
+);
 
 test('IPv6 is told from IPv4', async () => {
   const { handle, asked } = api({ key: true });

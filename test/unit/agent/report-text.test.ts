@@ -138,8 +138,19 @@ ready: 1 failed, 0 warnings, 0 unknown, 0 passed, 0 skipped (0.8 s)
       { color: false },
     );
     expect(text.trimEnd().split('\n').at(-1)).toBe(
-      'ready: 0 failed, 0 warnings, 0 unknown, 0 passed, 1 skipped; no path was tested (no peers given) (0.8 s)',
+      'ready: 0 failed, 0 warnings, 0 unknown, 0 passed, 1 skipped; no path was tested (no other node is known) (0.8 s)',
     );
+  });
+
+  test('the summary counts what is not shown, too, and says so', () => {
+    const failed = finding({ ...dropped, peer: 'a' });
+    const document = someDocument({ findings: [finding({}), failed] });
+    const text = renderText(document, { color: false, shown: [failed] });
+    expect(text).not.toContain('PASS');
+    expect(text.trimEnd().split('\n').at(-1)).toBe(
+      'ready: 1 failed, 0 warnings, 0 unknown, 1 passed, 0 skipped; 1 of 2 findings shown (0.8 s)',
+    );
+    expect(renderText(document, { color: false })).not.toContain('shown');
   });
 
   test('a peer of two families is one peer', () => {
@@ -213,7 +224,7 @@ canal     ready      0       2         3        9       4
 cilium    not-ready  1       2         3        9       4
 
 cni-preflight check --provider NAME tells why.
-This node could run: canal; no path was tested (no peers given) (0.8 s)
+This node could run: canal; no path was tested (no other node is known) (0.8 s)
 `);
   });
 });

@@ -1,4 +1,5 @@
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import type { InjectOptions } from 'fastify';
 import { Check } from 'typebox/value';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -44,7 +45,7 @@ function serverWith(change: Partial<ServerOptions> = {}) {
   const app = createServer({
     version: '0.1.0',
     document: () => document,
-    renderText: ({ findings }) => `${findings.length} findings\n`,
+    renderText: ({ findings }, shown) => `${shown.length} of ${findings.length} findings\n`,
     metrics: {
       render: () =>
         Promise.resolve({ contentType: 'text/plain; version=0.0.4', body: 'metric 1\n' }),
@@ -97,7 +98,7 @@ describe('GET /status', () => {
     const { get } = serverWith();
     const response = await get(url, accept === undefined ? {} : { accept });
     expect(response.headers['content-type']).toBe(`${want}; charset=utf-8`);
-    if (want === 'text/plain') expect(response.body).toBe('3 findings\n');
+    if (want === 'text/plain') expect(response.body).toBe('3 of 3 findings\n');
   });
 
   test.each([
@@ -112,6 +113,12 @@ describe('GET /status', () => {
     const response = await get(`/status?${query}`);
     const findings: { requirement: string }[] = response.json().findings;
     expect(findings.map(({ requirement }) => requirement)).toEqual(want);
+  });
+
+  test('text of a part has the summary of it all', async () => {
+    const { get } = serverWith();
+    const response = await get('/status?format=text&outcome=fail');
+    expect(response.body).toBe('1 of 3 findings\n');
   });
 
   test.each([
@@ -508,6 +515,32 @@ describe('on a real socket', () => {
       });
     await expect.poll(open).toBe(0);
     socket.destroy();
+  });
+
+  test('an address that takes more connections than it needs takes them from nobody else', async () => {
+    const { app } = serverWith();
+    const address = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
+    const ended = { '127.0.0.1': 0, '127.0.0.2': 0 };
+    const from = (localAddress: keyof typeof ended): Socket => {
+      const { hostname: host, port } = address;
+      const socket = connect({ host, port: Number(port), localAddress });
+      socket.on('close', () => ended[localAddress]++);
+      // One that was not let in may learn it by a reset.
+      return socket.on('error', () => {}).resume();
+    };
+    const greedy = Array.from({ length: 40 }, () => from('127.0.0.1'));
+    await expect.poll(() => ended['127.0.0.1']).toBe(8);
+
+    const other = from('127.0.0.2');
+    other.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect(String(await once(other, 'data'))).toMatch(/^HTTP\/1\.1 200 /);
+    expect(ended).toEqual({ '127.0.0.1': 8, '127.0.0.2': 0 });
+
+    // Who hangs up may come back.
+    for (const socket of greedy) socket.destroy();
+    await expect.poll(() => ended['127.0.0.1']).toBe(40);
+    await expect.poll(async () => (await fetch(new URL('/healthz', address))).status).toBe(200);
+    other.destroy();
   });
 
   test('closing ends a request that is under way, in less than a second', async () => {

@@ -3,7 +3,11 @@ import type { Answer } from '../../../checks/check.ts';
 import { HostError } from '../../../checks/host/host.ts';
 import type { Witness } from '../../../checks/host/witness.ts';
 import { readFacts, readHeard, readVerdicts, writeBody } from '../../../checks/peer-protocol.ts';
-import { createPeerService, type PeerServiceOptions } from '../../../checks/peer-service.ts';
+import {
+  createPeerService,
+  type PeerServiceOptions,
+  type Refusal,
+} from '../../../checks/peer-service.ts';
 import { peerAddress, someFacts } from '../../support/fake-network.ts';
 
 const peer: string = peerAddress.ipv4;
@@ -53,17 +57,17 @@ function service(
     probe: async () => passed,
     ...options,
   });
-  const answer = async (
-    body: unknown,
-    address = peer,
-    family: 'ipv4' | 'ipv6' = 'ipv4',
-  ): Promise<Uint8Array | undefined> =>
+  const result = async (body: unknown, address = peer, family: 'ipv4' | 'ipv6' = 'ipv4') =>
     await made.answer({ address, family, session: '', body: writeBody(body) });
+  const answer = async (...given: Parameters<typeof result>): Promise<Uint8Array | undefined> => {
+    const body = await result(...given);
+    return typeof body === 'string' ? undefined : body;
+  };
   const confirm = async (requirements: readonly object[] = [wish], maximumAgeSeconds = 30) => {
     const body = await answer({ op: 'confirm', requirements, maximumAgeSeconds });
     return body === undefined ? undefined : readVerdicts(body);
   };
-  return { made, asked, answer, confirm };
+  return { made, asked, result, answer, confirm };
 }
 
 const settle = async (): Promise<void> => {
@@ -162,17 +166,18 @@ describe('a watch', () => {
     expect(asked).toEqual([['watch', peerAddress.ipv6, 50, undefined]]);
   });
 
-  test.each<{ name: string; watch: FakeWitness['watch'] }>([
-    { name: 'too many are open', watch: () => undefined },
+  test.each<{ name: string; watch: FakeWitness['watch']; want: Refusal }>([
+    { name: 'too many are open', watch: () => undefined, want: 'busy' },
     {
       name: 'raw sockets may not be had',
+      want: 'unable',
       watch: () => {
         throw new HostError('missing-net-raw', 'no');
       },
     },
-  ])('is refused in silence when $name', async ({ watch }) => {
-    const { answer } = service({ witness: { watch } });
-    expect(await answer({ op: 'watch', protocol: 4 })).toBeUndefined();
+  ])('is refused when $name: $want', async ({ watch, want }) => {
+    const { result } = service({ witness: { watch } });
+    expect(await result({ op: 'watch', protocol: 4 })).toBe(want);
   });
 });
 
