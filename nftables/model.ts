@@ -505,7 +505,8 @@ export type Expression =
   | {
       readonly kind: 'nat';
       readonly type: 'snat' | 'dnat';
-      readonly family: 'ip' | 'ip6';
+      /** `unspecified`: of a table of inet, and translates ports alone. */
+      readonly family: 'ip' | 'ip6' | 'unspecified';
       readonly range: NatRange;
     }
   | { readonly kind: 'masq'; readonly range: NatRange }

@@ -3,8 +3,7 @@
  *
  * struct nlattr (linux/netlink.h): u16 length with header, u16 type whose two highest bits are flags; padded to four bytes. Headers
  * are in host byte order (little-endian here); every number inside nf_tables' attributes is big-endian (linux/netfilter/nf_tables.h).
- * Lengths can lie: a run of attributes ends at the first that does not fit, and says so. Values are views of what is decoded: who
- * receives into one buffer again and again copies first.
+ * Lengths can lie: a run of attributes ends at the first that does not fit, and says so.
  */
 
 /** Number without flags, and value. */
@@ -167,7 +166,7 @@ export class AttributeReader {
     return word;
   }
 
-  /** struct nft_data: nested, 1 is the value. */
+  /** struct nft_data: nested, 1 is the value. It has 1 to 64 bytes, and is copied out of the message. */
   value(type: number): Uint8Array {
     return this.maybeValue(type) ?? this.#missing(new Uint8Array());
   }
@@ -189,11 +188,11 @@ export class AttributeReader {
   }
 }
 
-/** The value of struct nft_data, which has 1 to 64 bytes: a view of what is decoded. */
+/** The value of struct nft_data, which has 1 to 64 bytes. Copied, so that it does not hold the message that it came in. */
 export function valueOf(data: AttributeReader): Uint8Array {
   const value = data.bytes(1);
   if (value.length === 0 || value.length > 64) data.fail();
-  return value;
+  return Uint8Array.from(value);
 }
 
 /** NFT_REG_1 to NFT_REG_4 (1 to 4) are four words each and overlay NFT_REG32_00 to _15 (8 to 23). 0 is the verdict. */

@@ -39,7 +39,8 @@ export function decodeBitwise(data: AttributeReader): Expression {
   }
   if (operation <= 2) {
     const value = data.value(7);
-    if (value.length !== 4 || length % 4 !== 0) data.fail();
+    // The kernel shifts every word that the length touches: of `ip dscp` that is one byte.
+    if (value.length !== 4) data.fail();
     const name = operation === 1 ? 'shift-left' : 'shift-right';
     return { ...place, operation: name, bits: hostNumber(value, 0) };
   }

@@ -73,7 +73,7 @@ const natFlags = 0xff;
 /** 1 type, 2 family, registers of 3 first and 4 last address, 5 first and 6 last port, 7 flags. */
 export function decodeNat(data: AttributeReader): Expression {
   const type = data.oneOf(1, ['snat', 'dnat'] as const) ?? 'snat';
-  const family = data.oneOf(2, addressFamilies) ?? 'ip';
+  const family = data.oneOf(2, natFamilies) ?? 'ip';
   const range: NatRange = {
     ...given({
       addressFirst: data.maybeRegister(3, 4),
@@ -94,6 +94,11 @@ const addressFamilies = [
   ...Array.from({ length: 7 }, () => undefined),
   'ip6',
 ] as const;
+
+/** NFPROTO_INET is of no family, and translates ports alone. */
+const natFamilies = addressFamilies.map((family, number) =>
+  number === 1 ? 'unspecified' : family,
+);
 
 /** 1 flags, registers of 2 first and 3 last port. */
 export function decodeMasq(data: AttributeReader): Expression {
@@ -194,12 +199,12 @@ export function decodeNotrack(): Expression {
   return { kind: 'notrack' };
 }
 
-/** linux/netfilter/nf_tables_compat.h, the same for both: 1 name, 2 revision, 3 info. */
+/** linux/netfilter/nf_tables_compat.h, the same for both: 1 name, 2 revision, 3 info, which is copied out of the message. */
 export function decodeExtension(kind: 'match' | 'target', data: AttributeReader): Expression {
   return {
     kind,
     name: data.text(1),
     revision: data.u32(2),
-    info: data.bytes(3),
+    info: Uint8Array.from(data.bytes(3)),
   };
 }
