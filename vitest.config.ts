@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-const alias = { 'node-nftables': new URL('./nftables/index.ts', import.meta.url).pathname };
+const alias = {
+  'node-nftables/evaluate': new URL('./nftables/evaluate/index.ts', import.meta.url).pathname,
+  'node-nftables': new URL('./nftables/index.ts', import.meta.url).pathname,
+};
 
 export default defineConfig({
   test: {

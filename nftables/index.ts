@@ -1,5 +1,7 @@
 /** @module Reads every packet filter rule of this network namespace, and tells what it needs of them. */
 export { KernelError } from './errors.ts';
+export { compile, type Evaluator, evaluate } from './evaluate/index.ts';
+export type * from './evaluate/types.ts';
 export {
   createTproxyFinder,
   type FinderOptions,
