@@ -175,6 +175,14 @@ export interface IpSet {
   readonly family: 'ip' | 'ip6' | 'unspecified';
   readonly hasTimeouts: boolean;
   readonly hasCounters: boolean;
+  /** `netmask`: so many leading bits of the packet's addresses are looked up. */
+  readonly netmask?: number;
+  /** `bitmask`: these bits of the packet's address are. */
+  readonly bitmask?: Uint8Array;
+  /** Of types with a mark: these bits of it are. */
+  readonly markMask?: number;
+  /** False where the kernel says something of it or of an entry that is not known here. */
+  readonly isUnderstood: boolean;
   /** Of hash:net types: `nomatch` entries make exceptions. */
   readonly entries: readonly IpSetEntry[];
 }
@@ -191,6 +199,8 @@ export interface IpSetEntry {
   readonly port?: number;
   readonly portEnd?: number;
   readonly interface?: string;
+  /** `wildcard`: the name is only the beginning. */
+  readonly interfaceWildcard?: boolean;
   readonly physicalInterface?: boolean;
   readonly mac?: Uint8Array;
   readonly mark?: number;

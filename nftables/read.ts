@@ -12,6 +12,7 @@ import {
 import { decodeRule } from './decode/rules.ts';
 import { decodeElementsMessage, decodeSet, type SetHead } from './decode/sets.ts';
 import { KernelError } from './errors.ts';
+import { readIpSets } from './ipset.ts';
 import { readLegacy } from './legacy.ts';
 import type { Chain, Flowtable, NamedObject, NftSet, Rule, Ruleset, Table } from './model.ts';
 import { encodeText, NetfilterSocket, type Request } from './netlink.ts';
@@ -45,7 +46,7 @@ const nothing: Ruleset = {
 };
 
 /**
- * Reads nf_tables and legacy iptables. Changes nothing: no module is loaded and no table created by asking.
+ * Reads nf_tables, legacy iptables and ip_set. Changes nothing: no module is loaded and no table created by asking.
  * Rejects with KernelError: EPERM without CAP_NET_ADMIN, ENODATA where it cannot be told whether nf_tables is there, EAGAIN when the
  * rules never stood still; or with the error of a file that may not be read.
  */
@@ -57,6 +58,7 @@ export async function readRuleset(options: ReadOptions = {}): Promise<Ruleset> {
     tables: [...ruleset.tables, ...legacy.tables],
     chains: [...ruleset.chains, ...legacy.chains],
     rules: [...ruleset.rules, ...legacy.rules],
+    ipsets: await readIpSets(options.root),
   };
 }
 
