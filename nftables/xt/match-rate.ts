@@ -25,7 +25,7 @@ export function decodeHashlimit(
   revision: 1 | 2 | 3,
   info: Uint8Array,
 ): XtMatchOf<'hashlimit'> | undefined {
-  if (!holds(info, [64, 304, 304][revision - 1] ?? 0)) return undefined;
+  if (!holds(info, [56, 304, 312][revision - 1] ?? 0)) return undefined;
   const isOld = revision === 1;
   const mode = u32(info, isOld ? 16 : 272);
   if (hasOthers(mode, 0x7f)) return undefined;
