@@ -60,7 +60,7 @@ const families: ReadonlyMap<number, 'ip' | 'ip6'> = new Map([
 
 /**
  * 1 and 2 first and last address or 4 and 5 port of a bitmap, 3 prefix of that range, 6 default timeout, 8 flags (8 counters, 16 comments,
- * 32 forceadd, 64 skbinfo), 11 mark mask, 20 netmask, 27 bitmask; 17 to 19, 21 to 26 sizes and counts.
+ * 32 forceadd, 64 skbinfo), 11 mark mask, 12 bitmask, 20 netmask; 17 to 19, 21 to 26 sizes and counts.
  */
 function decodeHead(
   head: AttributeReader,
@@ -76,7 +76,7 @@ function decodeHead(
     hasCounters: (flags & WITH_COUNTERS) !== 0,
     ...given({
       netmask: head.maybeNumber(20, 1),
-      bitmask: addressOf(head, 27),
+      bitmask: addressOf(head, 12),
       markMask: head.maybeU32(11),
     }),
   };
