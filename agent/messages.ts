@@ -313,9 +313,14 @@ const words: Readonly<Record<Reason, Words>> = {
       `${facts.thing}: failed once${facts.has('suspected') ? ` (${facts.get('suspected')})` : ''}, the next round will tell`,
   },
   'inconclusive': {
-    message: (facts) =>
-      `${facts.thing}: this process stalled while it waited, so silence proves nothing`,
-    next: () => 'uptime; run it again when the node is less busy',
+    message: ({ thing, has, receiver }) =>
+      has('witnessOverloaded')
+        ? `${thing}: the witness on ${receiver} had no room for all that came, so silence proves nothing`
+        : `${thing}: this process stalled while it waited, so silence proves nothing`,
+    next: ({ has, receiver }) =>
+      has('witnessOverloaded')
+        ? `uptime on ${receiver}; its metric cni_preflight_datagrams_dropped_total tells a flood of forged probes`
+        : 'uptime; run it again when the node is less busy',
   },
   'stale': {
     message: ({ has, get }) =>

@@ -30,6 +30,8 @@ export interface Sighting {
 export interface WitnessReport {
   /** How long it has been open; 0 when it is not. Of what was sent before, its silence says nothing. */
   readonly witnessSeconds: number;
+  /** How long ago it last had no room for what came; absent if it always had. Of what was sent before, its silence says nothing. */
+  readonly overloadedSeconds?: number;
   /** One for each nonce that was asked for. */
   readonly heard: readonly boolean[];
 }

@@ -121,6 +121,7 @@ const Facts = Type.Object(
 const Heard = Type.Object(
   {
     witnessSeconds: Type.Number({ minimum: 0 }),
+    overloadedSeconds: Type.Optional(Type.Number({ minimum: 0 })),
     heard: Type.Array(Type.Boolean(), { maxItems: 32 }),
   },
   strict,

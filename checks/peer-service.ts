@@ -125,14 +125,18 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
       switch (request.op) {
         case 'facts':
           return writeBody(options.facts(family));
-        case 'heard':
+        case 'heard': {
+          const heard = await options.witness.heard(
+            address,
+            request.nonces.map((nonce) => BigInt(`0x${nonce}`)),
+          );
+          const overloadedSeconds = options.witness.overloadedSeconds(family);
           return writeBody({
             witnessSeconds: options.witness.openSeconds(family),
-            heard: await options.witness.heard(
-              address,
-              request.nonces.map((nonce) => BigInt(`0x${nonce}`)),
-            ),
+            ...(overloadedSeconds === undefined ? {} : { overloadedSeconds }),
+            heard,
           });
+        }
         case 'sighting':
           return ifDefined(options.witness.sighting(address, request.id));
         case 'watch': {

@@ -98,25 +98,35 @@ async function askWitness(
     );
   }
   if (report === 'no-witness') return unknown('no-witness', evidence);
-  const heard = report.filter(Boolean).length;
+  const heard = report.heard.filter(Boolean).length;
   if (heard > 0) return pass({ ...evidence, witnessed: heard, answersLost: observations.length });
+  if (report.overloaded) return unknown('inconclusive', { ...evidence, witnessOverloaded: true });
   return portUnreachable
     ? fail('rejected-by-firewall', evidence, { where: 'receiver-ingress', node: 'peer' })
     : fail('dropped', evidence);
+}
+
+/** What the far witness says of some probes. */
+interface Report {
+  readonly heard: readonly boolean[];
+  /** Whether it may have missed some of them for want of room. */
+  readonly overloaded: boolean;
 }
 
 /** Which of the probes the far witness saw, if it has been open since before the first of them. */
 async function reportOf(
   observations: readonly UdpObservation[],
   { context, started }: Sent,
-): Promise<readonly boolean[] | 'no-agent' | 'no-witness'> {
+): Promise<Report | 'no-agent' | 'no-witness'> {
   const report = await context.peer?.heard(
     observations.map(({ nonce }) => nonce),
     context.signal,
   );
   if (report === undefined) return 'no-agent';
   const sinceFirstSeconds = (performance.now() - started) / 1000;
-  return report.witnessSeconds > sinceFirstSeconds ? report.heard : 'no-witness';
+  if (report.witnessSeconds <= sinceFirstSeconds) return 'no-witness';
+  const { heard, overloadedSeconds = Number.POSITIVE_INFINITY } = report;
+  return { heard, overloaded: overloadedSeconds <= sinceFirstSeconds };
 }
 
 /** Some were seen. Those that were not are lost only if the far witness, asked, did not see them either. */
@@ -136,8 +146,10 @@ async function passed(
   if (silent.length === 0) return pass(all);
   const report = await reportOf(silent, sent);
   if (report === 'no-agent' || report === 'no-witness') return pass(all);
-  const lost = silent.filter((_one, index) => report[index] === false);
+  const lost = silent.filter((_one, index) => report.heard[index] === false);
   if (lost.length === 0) return pass({ ...all, answersLost: silent.length });
+  // The way is open, and what was lost was perhaps lost in the peer's own socket.
+  if (report.overloaded) return pass({ ...all, witnessOverloaded: true });
   return {
     outcome: 'pass',
     evidence: all,

@@ -49,6 +49,8 @@ export interface Libc {
   /** Zero, or the errno name. */
   setsockopt(fd: number, level: number, name: number, value: Uint8Array): string | undefined;
   getsockoptInt(fd: number, level: number, name: number): number;
+  /** How many messages a socket had no room for since it was opened, modulo 2^32; 0 where the kernel does not say. */
+  messagesDropped(fd: number): number;
   bind(fd: number, address: Uint8Array): string | undefined;
   connect(fd: number, address: Uint8Array): string | undefined;
   send(fd: number, bytes: Uint8Array): string | undefined;
@@ -71,6 +73,12 @@ export interface Libc {
   allocate(size: number): NativeMemory;
   free(memory: NativeMemory): void;
 }
+
+const SOL_SOCKET = 1;
+/** Words of 32 bits, the last of which counts drops (linux/sock_diag.h: SK_MEMINFO_DROPS, SK_MEMINFO_VARS). */
+const SO_MEMINFO = 55;
+const memoryDrops = 8;
+const memoryWords = 9;
 
 /** Loads the functions from the running process, whichever C library it was linked with. */
 export function openLibc(): Libc {
@@ -146,6 +154,12 @@ export function openLibc(): Libc {
       const length = Buffer.from([4, 0, 0, 0]);
       check(cGetsockopt(fd, level, option, value, length), 'getsockopt');
       return value.readInt32LE(0);
+    },
+    messagesDropped: (fd) => {
+      const words = Buffer.alloc(memoryWords * 4);
+      const length = Buffer.from([words.length, 0, 0, 0]);
+      if (cGetsockopt(fd, SOL_SOCKET, SO_MEMINFO, words, length) < 0) return 0;
+      return words.readUInt32LE(memoryDrops * 4);
     },
     bind: (fd, address) => (cBind(fd, asName(address), address.length) < 0 ? errno() : undefined),
     connect: (fd, address) =>

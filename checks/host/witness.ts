@@ -75,6 +75,7 @@ export class Witness implements AsyncDisposable {
   readonly #buckets = createBuckets({ sources: 4096, perSecond: 400, burst: 800 });
   readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
   readonly #openedAt = new Map<Family, number>();
+  readonly #losses = new Map<Family, { dropped: number; at: number | undefined }>();
   readonly #tproxied = new Map<number, { readonly possible: boolean; readonly at: number }>();
   readonly #looking = new Map<string, Set<Promise<boolean>>>();
   #nextWatch = 0;
@@ -93,6 +94,7 @@ export class Witness implements AsyncDisposable {
       if (fd === undefined) continue;
       this.#sockets.set(family, fd);
       this.#openedAt.set(family, performance.now());
+      this.#losses.set(family, { dropped: this.#network.libc.messagesDropped(fd), at: undefined });
     }
     this.#network.heardFrom = (address) => this.#heard.latest(address, maximumHeard);
     this.#network.onEchoRequest = (echo) => {
@@ -109,6 +111,16 @@ export class Witness implements AsyncDisposable {
   openSeconds(family: Family): number {
     const openedAt = this.#openedAt.get(family);
     return openedAt === undefined ? 0 : (performance.now() - openedAt) / 1000;
+  }
+
+  /**
+   * How long ago, at most, the witness of a family had no room for what came (a flood, a process that stood still); undefined when it
+   * always had. What it did not hear until then may have been there.
+   */
+  overloadedSeconds(family: Family): number | undefined {
+    this.#noteLosses(family);
+    const at = this.#losses.get(family)?.at;
+    return at === undefined ? undefined : (performance.now() - at) / 1000;
   }
 
   /** Whether each of these probes from an address was seen as it was sent. */
@@ -205,11 +217,21 @@ export class Witness implements AsyncDisposable {
     this.#network.receiver.receive(fd, () => {});
     attachFilter(this.#network.libc, fd, probesOverUdp(family === 'ipv4'));
     this.#network.reactor.add(fd, EPOLLIN, () => {
+      this.#noteLosses(family);
       this.#network.receiver.receive(fd, (received) => {
         this.#onDatagram(family, received);
       });
     });
     return fd;
+  }
+
+  /** Over IPv6 the kernel counts bad checksums among the drops: that too is nothing the witness has seen. */
+  #noteLosses(family: Family): void {
+    const fd = this.#sockets.get(family);
+    const known = this.#losses.get(family);
+    if (fd === undefined || known === undefined) return;
+    const dropped = this.#network.libc.messagesDropped(fd);
+    if (dropped !== known.dropped) this.#losses.set(family, { dropped, at: performance.now() });
   }
 
   #onDatagram(family: Family, received: Received): void {

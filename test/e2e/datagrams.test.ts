@@ -85,6 +85,33 @@ describe.each([8472, HTTP_PORT])('to UDP port %i', (port) => {
   });
 });
 
+test('a witness that a flood left no room says so to its peers, and only then', async () => {
+  const settings = ['--provider', 'canal', '--interval', '3600', '--timeout', '0.3'];
+  await using agent = await n1.agent([...settings, ...lab.peerArguments(n1)]);
+  const report = async (): Promise<Readonly<Record<string, unknown>>> => {
+    const url = `http://${n1.address4}:${HTTP_PORT}/peer/v1/heard`;
+    const { status, body } = await attacker.http(url, {
+      method: 'POST',
+      body: '{"nonces":["00000000000000ff"]}',
+      headers: { 'content-type': 'application/json' },
+    });
+    expect({ status, body }).toMatchObject({ status: 200 });
+    return JSON.parse(body);
+  };
+  // As many as it has room for do no harm.
+  await send(attacker, 8472, [datagram(8472, { session: 77n })]);
+  expect(await report()).not.toHaveProperty('overloadedSeconds');
+
+  // It stands still while more forged probes come than its socket holds.
+  const forged = changed(datagram(8472, {}), preambleBytes + 4, 9);
+  agent.signal('SIGSTOP');
+  await flood(attacker, 8472, forged, 20_000);
+  agent.signal('SIGCONT');
+  const { overloadedSeconds } = await report();
+  expect(overloadedSeconds).toBeGreaterThanOrEqual(0);
+  expect(overloadedSeconds).toBeLessThan(60);
+});
+
 describe('with a key', () => {
   let agent: LabAgent;
   beforeAll(async () => {
@@ -189,6 +216,28 @@ async function send(
   });
   const answers: readonly number[] = JSON.parse(stdout);
   return answers;
+}
+
+/** Sends one payload over and over, as fast as it goes. */
+async function flood(
+  from: LabNode,
+  port: number,
+  payload: Uint8Array,
+  times: number,
+): Promise<void> {
+  const script = `
+    import { createSocket } from 'node:dgram';
+    const [address, port, payload, times] = process.argv.slice(1);
+    const socket = createSocket('udp4');
+    await new Promise((done) => socket.connect(Number(port), address, done));
+    for (let sent = 0; sent < Number(times); sent += 100) {
+      await Promise.all(Array.from({ length: 100 }, () =>
+        new Promise((done) => socket.send(Buffer.from(payload, 'hex'), done))));
+    }
+    socket.close();`;
+  const hex = Buffer.from(payload).toString('hex');
+  const args = [n1.address4, String(port), hex, String(times)];
+  await from.exec(process.execPath, ['--input-type=module', '--eval', script, '--', ...args]);
 }
 
 /** Datagrams that the agent has dropped, by reason. */

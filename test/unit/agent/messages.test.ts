@@ -105,6 +105,22 @@ describe('the words of a finding', () => {
       next: 'ask whoever runs 10.0.0.254 to let it pass',
     },
     {
+      reason: 'inconclusive',
+      given: { outcome: 'unknown', evidence: { transport: 'udp', port: 8472 } },
+      message: 'UDP port 8472: this process stalled while it waited, so silence proves nothing',
+      next: 'uptime; run it again when the node is less busy',
+    },
+    {
+      reason: 'inconclusive',
+      given: {
+        outcome: 'unknown',
+        evidence: { transport: 'udp', port: 8472, witnessOverloaded: true },
+      },
+      message:
+        'UDP port 8472: the witness on worker-2 had no room for all that came, so silence proves nothing',
+      next: 'uptime on worker-2; its metric cni_preflight_datagrams_dropped_total tells a flood of forged probes',
+    },
+    {
       reason: 'path-mtu-too-small',
       given: {
         kind: 'path-mtu',

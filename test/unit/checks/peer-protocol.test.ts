@@ -42,7 +42,14 @@ const readers = [
     read: readFacts,
     valid: [someFacts({ overlay: { 'flannel.1/ipv4': '10.42.1.0' } })],
   },
-  { name: 'heard', read: readHeard, valid: [{ witnessSeconds: 3.5, heard: [true, false] }] },
+  {
+    name: 'heard',
+    read: readHeard,
+    valid: [
+      { witnessSeconds: 3.5, heard: [true, false] },
+      { witnessSeconds: 3.5, overloadedSeconds: 0, heard: [] },
+    ],
+  },
   { name: 'watch opened', read: readWatchOpened, valid: [{ id: '7' }] },
   { name: 'sighting', read: readSighting, valid: [{ seen: 0 }, { seen: 3, established: true }] },
   {
@@ -83,7 +90,8 @@ describe.each(readers)('$name', ({ read, valid }) => {
       expect(read(writeBody({ ...body, more: 1 }))).toBeUndefined();
       for (const key of Object.keys(body)) {
         const rest = Object.fromEntries(Object.entries(body).filter(([name]) => name !== key));
-        if (key !== 'established') expect(read(writeBody(rest))).toBeUndefined();
+        if (!['established', 'overloadedSeconds'].includes(key))
+          expect(read(writeBody(rest))).toBeUndefined();
         for (const wrong of [null, { a: 1 }, [[]], 'x'.repeat(500), -1.5, [null]])
           expect(read(writeBody({ ...body, [key]: wrong }))).toBeUndefined();
       }

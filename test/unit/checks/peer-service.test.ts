@@ -20,7 +20,10 @@ const wish = {
 } as const;
 const passed: Answer = { outcome: 'pass', evidence: { sent: 1 } };
 
-type FakeWitness = Pick<Witness, 'openSeconds' | 'heard' | 'watch' | 'sighting'>;
+type FakeWitness = Pick<
+  Witness,
+  'openSeconds' | 'overloadedSeconds' | 'heard' | 'watch' | 'sighting'
+>;
 
 /** A service whose witness and probes are data, and that remembers what it asked of them. */
 function service(
@@ -30,6 +33,7 @@ function service(
   const { witness, ...options } = change;
   const fake: FakeWitness = {
     openSeconds: () => 12.5,
+    overloadedSeconds: () => undefined,
     heard: async (address, nonces) => {
       asked.push(['heard', address, nonces]);
       return nonces.map((nonce) => nonce === 255n);
@@ -89,6 +93,16 @@ describe('what anybody may ask', () => {
     );
     const six = await answer({ op: 'facts' }, '2001:db8::9', 'ipv6');
     expect(readFacts(six ?? new Uint8Array())?.witness).toBe(false);
+  });
+
+  test('that its witness had no room a moment ago', async () => {
+    const { answer } = service({ witness: { overloadedSeconds: () => 0.5 } });
+    const body = await answer({ op: 'heard', nonces: ['00000000000000ff'] });
+    expect(readHeard(body ?? new Uint8Array())).toEqual({
+      witnessSeconds: 12.5,
+      overloadedSeconds: 0.5,
+      heard: [true],
+    });
   });
 
   test('which of its own probes were heard, and since when there is a witness', async () => {

@@ -171,6 +171,45 @@ test.each<{ name: string; peer: PeerScript | 'none' }>([
   expect(answer).not.toHaveProperty('partialLoss');
 });
 
+/** A witness that was overloaded so long ago, and heard these nonces. */
+function overloadedOnly(
+  overloadedSeconds: number,
+  ...nonces: readonly bigint[]
+): Required<PeerScript>['heard'] {
+  return async (asked) => ({
+    witnessSeconds: 3600,
+    overloadedSeconds,
+    heard: asked.map((nonce) => nonces.includes(nonce)),
+  });
+}
+
+test('what a witness without room did not hear is not lost', async () => {
+  const udp = (): Required<NetworkScript>['udp'] => inTurn(silent, seen, silent);
+  const answer = await ask({ udp: udp() }, { heard: overloadedOnly(0, 2n) });
+  expect(answer).toMatchObject({ outcome: 'pass', evidence: { witnessOverloaded: true } });
+  expect(answer).not.toHaveProperty('partialLoss');
+  // That it was so an hour ago is of no matter.
+  const later = await ask({ udp: udp() }, { heard: overloadedOnly(3600, 2n) });
+  expect(later).toMatchObject({ outcome: 'pass', partialLoss: { lost: 2 } });
+});
+
+test('the silence of a witness without room proves nothing', async () => {
+  expect(await ask({ udp: () => silent }, { heard: overloadedOnly(0) })).toMatchObject({
+    outcome: 'unknown',
+    reason: 'inconclusive',
+    evidence: { witnessOverloaded: true },
+  });
+  expect(await ask({ udp: () => silent }, { heard: overloadedOnly(3600) })).toMatchObject({
+    outcome: 'fail',
+    reason: 'dropped',
+  });
+  // What it did hear was there.
+  expect(await ask({ udp: () => silent }, { heard: overloadedOnly(0, 1n) })).toMatchObject({
+    outcome: 'pass',
+    evidence: { witnessed: 1 },
+  });
+});
+
 test('a probe that our own stall may have missed is not counted as lost', async () => {
   const answer = await ask({ udp: inTurn({ stalled: true }, seen, seen) });
   expect(answer).toMatchObject({ outcome: 'pass' });

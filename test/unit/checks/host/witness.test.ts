@@ -37,6 +37,7 @@ async function witnessOf(
   given: {
     readonly mac?: Mac;
     readonly without?: Family;
+    readonly overflownBefore?: number;
   } & Partial<WitnessOptions> = {},
 ) {
   const sockets = new Map<number, { family: Family; protocol: number; queue: Received[] }>();
@@ -44,6 +45,8 @@ async function witnessOf(
   const sent: { packet: Uint8Array }[] = [];
   const dropped: string[] = [];
   const reports: unknown[] = [];
+  /** Messages that a socket had no room for, by descriptor. */
+  const overflown = new Map<number, number>();
   let nextFd = 10;
   const network = {
     options: {
@@ -55,6 +58,7 @@ async function witnessOf(
       allocate: (size: number) => ({ address: 1n, bytes: Buffer.alloc(size) }),
       free: () => {},
       setsockopt: () => undefined,
+      messagesDropped: (fd: number) => overflown.get(fd) ?? given.overflownBefore ?? 0,
       now: () => 0n,
       sendto: (_fd: number, packet: Uint8Array) => {
         sent.push({ packet: Uint8Array.from(packet) });
@@ -111,7 +115,7 @@ async function witnessOf(
     }
     await vi.advanceTimersByTimeAsync(0);
   };
-  return { witness, families, network, sockets, sent, dropped, reports, deliver };
+  return { witness, families, network, sockets, sent, dropped, reports, overflown, deliver };
 }
 type Lab = Awaited<ReturnType<typeof witnessOf>>;
 
@@ -283,6 +287,38 @@ describe.each(['ipv4', 'ipv6'] as const)('a probe over %s', (family) => {
     for (let nonce = 1n; nonce <= 12n; nonce++) await send(lab, family, probe(family, { nonce }));
     expect(lab.network.heardFrom?.(there[family])).toEqual([5n, 6n, 7n, 8n, 9n, 10n, 11n, 12n]);
     expect(lab.network.heardFrom?.('203.0.113.9')).toEqual([]);
+  });
+});
+
+describe('a witness that had no room for what came', () => {
+  test('says so of its family, and how long ago that was', async () => {
+    const { witness, sockets, overflown } = await witnessOf();
+    const [four = 0] = [...sockets].flatMap(([fd, { family }]) => (family === 'ipv4' ? fd : []));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(witness.overloadedSeconds('ipv4')).toBeUndefined();
+    overflown.set(four, 3);
+    expect(witness.overloadedSeconds('ipv4')).toBe(0);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(witness.overloadedSeconds('ipv4')).toBe(2);
+    expect(witness.overloadedSeconds('ipv6')).toBeUndefined();
+    overflown.set(four, 4);
+    expect(witness.overloadedSeconds('ipv4')).toBe(0);
+  });
+
+  test('notices when it reads, not only when it is asked', async () => {
+    const lab = await witnessOf();
+    const [four = 0] = [...lab.sockets].flatMap(([fd, { family }]) =>
+      family === 'ipv4' ? fd : [],
+    );
+    lab.overflown.set(four, 1);
+    await send(lab, 'ipv4', probe('ipv4'));
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(lab.witness.overloadedSeconds('ipv4')).toBe(3);
+  });
+
+  test('does not count what was dropped before it heard anything', async () => {
+    const { witness } = await witnessOf({ overflownBefore: 7 });
+    expect(witness.overloadedSeconds('ipv4')).toBeUndefined();
   });
 });
 
