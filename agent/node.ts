@@ -102,6 +102,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       // A datagram has no room for a refusal: whoever asks hears nothing.
       return typeof answer === 'string' ? undefined : answer;
     },
+    isPeer: (address) => peerAddresses.has(address),
     tproxyPossible: async (port) => await host.tproxyPossible('udp', port),
   });
   const service = createPeerService({

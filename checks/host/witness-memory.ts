@@ -8,23 +8,57 @@ export interface HeardLog<T> {
   latest(source: string, count: number): readonly bigint[];
 }
 
-/** Keeps the last `perSource` entries of the last `sources` sources. */
+/** Keeps the last `perSource` entries of the last `sources` sources, and no more than `entries` of all of them together. */
 export function createLog<T>(bounds: {
   readonly sources: number;
   readonly perSource: number;
+  readonly entries: number;
 }): HeardLog<T> {
   const bySource = new Map<string, Map<bigint, T>>();
+  let entries = 0;
+
+  function forgetSource(): void {
+    const oldest = bySource.entries().next();
+    if (oldest.done === true) return;
+    const [source, log] = oldest.value;
+    entries -= log.size;
+    bySource.delete(source);
+  }
+
   return {
     set(source, nonce, value) {
       const log = bySource.get(source) ?? new Map<bigint, T>();
       bySource.delete(source);
       bySource.set(source, log);
+      entries -= log.size;
       log.set(nonce, value);
       forgetOldest(log, bounds.perSource);
-      forgetOldest(bySource, bounds.sources);
+      entries += log.size;
+      while (bySource.size > bounds.sources || (entries > bounds.entries && bySource.size > 1))
+        forgetSource();
     },
     get: (source, nonce) => bySource.get(source)?.get(nonce),
     latest: (source, count) => [...(bySource.get(source)?.keys() ?? [])].slice(-count),
+  };
+}
+
+/**
+ * One log for the peers and a smaller one for strangers, whoever they pretend to be: however many there are, they push out nothing that
+ * a peer will ask for. Some 80 bytes an entry: 5 MB and 1 MB when full.
+ */
+export function createHeardLog<T>(isPeer: (source: string) => boolean): HeardLog<T> {
+  const peers = createLog<T>({ sources: 4096, perSource: 256, entries: 65_536 });
+  const strangers = createLog<T>({ sources: 1024, perSource: 64, entries: 16_384 });
+  return {
+    set: (source, nonce, value) => {
+      (isPeer(source) ? peers : strangers).set(source, nonce, value);
+    },
+    // A stranger of a moment ago may be a peer by now, and the other way round.
+    get: (source, nonce) => peers.get(source, nonce) ?? strangers.get(source, nonce),
+    latest: (source, count) => {
+      const known = peers.latest(source, count);
+      return known.length > 0 ? known : strangers.latest(source, count);
+    },
   };
 }
 

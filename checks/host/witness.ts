@@ -24,7 +24,12 @@ import { EPOLLIN, IPPROTO_RAW, IPPROTO_TCP } from './libc.ts';
 import type { Witnessed } from './network.ts';
 import { ipProbeHeaderBytes, type LinuxNetwork } from './network-linux.ts';
 import { icmpProtocol, type Received, socketAddress } from './sockets.ts';
-import { createBuckets, createLog, createReplayGuard } from './witness-memory.ts';
+import {
+  createBuckets,
+  createHeardLog,
+  createReplayGuard,
+  type HeardLog,
+} from './witness-memory.ts';
 
 /** Who asked something of this agent, and what. */
 export interface PeerRequest {
@@ -38,6 +43,8 @@ export interface PeerRequest {
 export interface WitnessOptions {
   /** Answers a request with a body, or with nothing at all to stay silent. */
   readonly onRequest: (request: PeerRequest) => Promise<Uint8Array | undefined>;
+  /** Whether an address is one of a peer: of strangers less is remembered. */
+  readonly isPeer: (address: string) => boolean;
   /** Whether a rule might hand a datagram for this port to a transparent proxy; undefined when it could not look. */
   readonly tproxyPossible: (port: number) => Promise<boolean | undefined>;
 }
@@ -71,7 +78,7 @@ export class Witness implements AsyncDisposable {
   readonly #sockets = new Map<Family, number>();
   readonly #senders = new Map<Family, number>();
   readonly #watches = new Map<string, OpenWatch>();
-  readonly #heard = createLog<Witnessed>({ sources: 4096, perSource: 256 });
+  readonly #heard: HeardLog<Witnessed>;
   readonly #buckets = createBuckets({ sources: 4096, perSecond: 400, burst: 800 });
   readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
   readonly #openedAt = new Map<Family, number>();
@@ -83,6 +90,7 @@ export class Witness implements AsyncDisposable {
   constructor(network: LinuxNetwork, options: WitnessOptions) {
     this.#network = network;
     this.#options = options;
+    this.#heard = createHeardLog(options.isPeer);
   }
 
   /** Opens what may be opened; returns the families that have a witness. HostError `missing-net-raw` when none may. */

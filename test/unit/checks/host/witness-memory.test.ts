@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import {
   createBuckets,
+  createHeardLog,
   createLog,
   createReplayGuard,
 } from '../../../../checks/host/witness-memory.ts';
 
 describe('the log of what was heard', () => {
   test('keeps what each source sent, apart from the others', () => {
-    const log = createLog<string>({ sources: 10, perSource: 10 });
+    const log = createLog<string>({ sources: 10, perSource: 10, entries: 100 });
     log.set('a', 1n, 'seen');
     expect(log.get('a', 1n)).toBe('seen');
     expect(log.get('b', 1n)).toBeUndefined();
@@ -15,7 +16,7 @@ describe('the log of what was heard', () => {
   });
 
   test('forgets the oldest of a source first', () => {
-    const log = createLog<number>({ sources: 2, perSource: 3 });
+    const log = createLog<number>({ sources: 2, perSource: 3, entries: 100 });
     for (let nonce = 1n; nonce <= 5n; nonce++) log.set('a', nonce, Number(nonce));
     expect([1n, 2n, 3n, 4n, 5n].map((nonce) => log.get('a', nonce))).toEqual([
       undefined,
@@ -27,7 +28,7 @@ describe('the log of what was heard', () => {
   });
 
   test('forgets the source that was quiet longest, not the first one', () => {
-    const log = createLog<number>({ sources: 2, perSource: 3 });
+    const log = createLog<number>({ sources: 2, perSource: 3, entries: 100 });
     log.set('a', 1n, 1);
     log.set('b', 1n, 1);
     log.set('a', 2n, 2);
@@ -38,11 +39,61 @@ describe('the log of what was heard', () => {
   });
 
   test('lists the newest of a source, oldest first', () => {
-    const log = createLog<number>({ sources: 2, perSource: 5 });
+    const log = createLog<number>({ sources: 2, perSource: 5, entries: 100 });
     for (const nonce of [7n, 3n, 9n]) log.set('a', nonce, 0);
     expect(log.latest('a', 2)).toEqual([3n, 9n]);
     expect(log.latest('a', 8)).toEqual([7n, 3n, 9n]);
     expect(log.latest('stranger', 8)).toEqual([]);
+  });
+});
+
+describe('the bound of all sources together', () => {
+  test('forgets whole sources, the one that was quiet longest first, and never the newest', () => {
+    const log = createLog<number>({ sources: 10, perSource: 10, entries: 6 });
+    const fill = (source: string, count: number): void => {
+      for (let nonce = 1; nonce <= count; nonce++) log.set(source, BigInt(nonce), nonce);
+    };
+    const sizes = () => ['a', 'b', 'c'].map((source) => log.latest(source, 99).length);
+    fill('a', 2);
+    fill('b', 2);
+    fill('c', 2);
+    expect(sizes()).toEqual([2, 2, 2]);
+    // What is overwritten takes no room.
+    fill('c', 2);
+    expect(sizes()).toEqual([2, 2, 2]);
+    fill('c', 3);
+    expect(sizes()).toEqual([0, 2, 3]);
+    fill('c', 9);
+    expect(sizes()).toEqual([0, 0, 9]);
+    fill('a', 1);
+    expect(sizes()).toEqual([1, 0, 0]);
+    // Room that was given back is there again.
+    fill('b', 5);
+    expect(sizes()).toEqual([1, 5, 0]);
+  });
+
+  test('strangers, however many, push out nothing of a peer', () => {
+    const log = createHeardLog<string>((source) => source === 'peer');
+    log.set('peer', 1n, 'seen');
+    for (let stranger = 0; stranger < 5000; stranger++) {
+      for (let nonce = 0n; nonce < 20n; nonce++) log.set(`stranger ${stranger}`, nonce, 'seen');
+    }
+    expect(log.get('peer', 1n)).toBe('seen');
+    expect(log.latest('peer', 9)).toEqual([1n]);
+    expect(log.latest('stranger 4999', 99)).toHaveLength(20);
+    expect(log.get('stranger 0', 1n)).toBeUndefined();
+    // 16,384 entries, 20 each.
+    const kept = Array.from({ length: 5000 }, (_, index) => log.latest(`stranger ${index}`, 99));
+    expect(kept.filter((nonces) => nonces.length > 0)).toHaveLength(819);
+  });
+
+  test('what was heard of a stranger is known when it becomes a peer', () => {
+    const peers = new Set<string>();
+    const log = createHeardLog<string>((source) => peers.has(source));
+    log.set('a', 1n, 'seen');
+    peers.add('a');
+    expect(log.get('a', 1n)).toBe('seen');
+    expect(log.latest('a', 9)).toEqual([1n]);
   });
 });
 

@@ -92,6 +92,7 @@ async function witnessOf(
   };
   const witness = new Witness(network as unknown as LinuxNetwork, {
     onRequest: async () => undefined,
+    isPeer: () => true,
     tproxyPossible: async () => false,
     ...given,
   });
