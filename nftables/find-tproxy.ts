@@ -4,9 +4,10 @@ import { readLegacy } from './legacy.ts';
 import {
   askGeneration,
   attempt,
+  dumpRules,
   hasNftables,
-  NFT_MSG_GETRULE,
   type ReadOptions,
+  readChains,
   readRuleset,
 } from './read.ts';
 import { holdsTproxy, judgeTproxy, type ProxyQuestion, type Rules } from './tproxy.ts';
@@ -100,11 +101,14 @@ async function searchRules(options: ReadOptions, clean: number | undefined): Pro
       const before = askGeneration(socket);
       if (before !== undefined && before === clean) return { tproxy: false, generation: before };
       let tproxy = false;
-      const isConsistent = await socket.dump({ type: NFT_MSG_GETRULE }, ({ payload }) => {
-        const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-        // A name or a comment may say so too: then the rules are decoded for nothing.
-        tproxy ||= bytes.includes('tproxy') || bytes.includes('TPROXY');
-      });
+      const chains = await readChains(socket);
+      const isConsistent =
+        chains !== undefined &&
+        (await dumpRules(socket, chains, (payload) => {
+          const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+          // A name or a comment may say so too: then the rules are decoded for nothing.
+          tproxy ||= bytes.includes('tproxy') || bytes.includes('TPROXY');
+        }));
       if (!isConsistent || askGeneration(socket) !== before) return undefined;
       return { tproxy, generation: before };
     },

@@ -1,4 +1,12 @@
 /** @module Reads every packet filter rule of this network namespace, and tells what it needs of them. */
+export type {
+  Change,
+  ElementsChange,
+  GenerationChange,
+  Lost,
+  ObjectChange,
+  RuleChange,
+} from './decode/changes.ts';
 export { KernelError } from './errors.ts';
 export { compile, type Evaluator, evaluate } from './evaluate/index.ts';
 export type * from './evaluate/types.ts';
@@ -8,7 +16,11 @@ export {
   findTproxy,
   type ProxyAnswer,
 } from './find-tproxy.ts';
+export { formatRule } from './format/index.ts';
+export { type GenerationReader, openGeneration, readGeneration } from './generation.ts';
 export type * from './model.ts';
 export { ctKeys, metaKeys, rtKeys } from './model.ts';
 export { type ReadOptions, readNftables, readRuleset } from './read.ts';
+export { streamRules } from './stream.ts';
 export { holdsTproxy, judgeTproxy, type ProxyQuestion } from './tproxy.ts';
+export { RulesetWatch, type WatchOptions, watchRuleset } from './watch.ts';

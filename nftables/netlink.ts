@@ -1,8 +1,10 @@
 /** @module Questions to a netlink socket of netfilter, answered in small pieces so that a large ruleset blocks nobody. */
 import { constants } from 'node:os';
+import { hostNumber } from './decode/attributes.ts';
 import { decodeMessages, type Message } from './decode/messages.ts';
 import { errorFromErrno, KernelError } from './errors.ts';
 import {
+  bindSocket,
   closeSocket,
   lastErrno,
   lastError,
@@ -31,8 +33,11 @@ const NLMSG_OVERRUN = 4;
 const MSG_TRUNC = 0x20;
 
 /** The kernel makes pieces of a dump of at most 32 KiB, and larger ones only for an object that is. */
+/** sizeof(struct sockaddr_nl) */
+const senderBytes = 12;
 const receiveBytes = 256 << 10;
-const maximumTotalBytes = 4 * 2 ** 30;
+const maximumTotalBytes = 2 ** 30;
+const maximumSliceMs = 5;
 
 /** A question: the subsystem's number in the high byte of `type`; what follows struct nfgenmsg in `attributes`. */
 export interface Request {
@@ -42,26 +47,71 @@ export interface Request {
   readonly attributes?: readonly Uint8Array[];
 }
 
-/** A netlink socket to netfilter. One question at a time. */
-export class NetfilterSocket {
-  readonly #fd: number;
-  readonly #buffer = Buffer.allocUnsafeSlow(receiveBytes);
-  /** struct sockaddr_nl: u16 family, u16 padding, u32 port id, u32 groups. */
-  readonly #sender = new Uint8Array(12);
-  readonly #senderLength = new Uint8Array(4);
-  #sequence = 0;
+/** Bytes that one recv(2) gave, valid until the next; or why there are none. */
+type Received = Uint8Array | { readonly errno: number };
 
-  constructor() {
-    this.#fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-    if (this.#fd < 0) throw lastError('netlink socket');
-    // struct timeval: five seconds, so that a kernel that does not answer cannot stop the process.
-    const patience = new Uint8Array(new BigInt64Array([5n, 0n]).buffer);
-    setOption(this.#fd, SOL_SOCKET, SO_RCVTIMEO, patience, patience.length);
-    growReceiveBuffer(this.#fd, 4 << 20);
+/** A netlink socket to netfilter, and what it is received into. */
+export class Receiver {
+  readonly fd: number;
+  readonly #buffer = new Uint8Array(receiveBytes);
+  /** struct sockaddr_nl: u16 family, u16 padding, u32 port id, u32 groups. */
+  readonly #sender = new Uint8Array(128);
+  readonly #senderLength = new Uint8Array(128);
+
+  constructor(bufferBytes: number) {
+    this.fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+    if (this.fd < 0) throw lastError('netlink socket');
+    growReceiveBuffer(this.fd, bufferBytes);
+    // A socket that has no port id yet is left out when the kernel tells all but port 0 of a change.
+    const address = new Uint8Array(senderBytes);
+    address[0] = AF_NETLINK;
+    if (bindSocket(this.fd, address, address.length) < 0) throw lastError('netlink bind');
   }
 
   [Symbol.dispose](): void {
-    closeSocket(this.#fd);
+    closeSocket(this.fd);
+  }
+
+  /** The next datagram of the kernel. Anybody else is not heard: only the kernel has port id 0. */
+  receive(flags: number): Received {
+    for (;;) {
+      this.#senderLength[0] = senderBytes;
+      const length = receiveFrom(
+        this.fd,
+        this.#buffer,
+        this.#buffer.length,
+        flags | MSG_TRUNC,
+        this.#sender,
+        this.#senderLength,
+      );
+      if (length < 0) {
+        const errno = lastErrno();
+        if (errno === constants.errno.EINTR) continue;
+        return { errno };
+      }
+      if (length > this.#buffer.length) {
+        throw new KernelError('EMSGSIZE', 'netlink message is too large');
+      }
+      if (hostNumber(this.#sender, 4) === 0) return this.#buffer.subarray(0, length);
+    }
+  }
+}
+
+/** A netlink socket to netfilter. One question at a time. */
+export class NetfilterSocket {
+  readonly #receiver = new Receiver(4 << 20);
+  readonly #request = createRequest();
+  #sequence = 0;
+  #rested = performance.now();
+
+  constructor() {
+    // struct timeval: five seconds, so that a kernel that does not answer cannot stop the process.
+    const patience = new Uint8Array(new BigInt64Array([5n, 0n]).buffer);
+    setOption(this.#receiver.fd, SOL_SOCKET, SO_RCVTIMEO, patience, patience.length);
+  }
+
+  [Symbol.dispose](): void {
+    this.#receiver[Symbol.dispose]();
   }
 
   /** Asks for one object. What is handed back is valid until the next question. */
@@ -85,12 +135,19 @@ export class NetfilterSocket {
     let consistent = true;
     for (const piece of this.pieces(request)) {
       for (const message of piece) {
-        if ((message.flags & NLM_F_DUMP_INTR) !== 0) consistent = false;
+        if (isInterrupted(message)) consistent = false;
         if (!isControl(message)) take(message);
       }
-      await new Promise((resolve) => setImmediate(resolve));
+      await this.rest();
     }
     return consistent;
+  }
+
+  /** Lets others run when this one has run for a while. */
+  async rest(): Promise<void> {
+    if (performance.now() - this.#rested < maximumSliceMs) return;
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#rested = performance.now();
   }
 
   /** The pieces of a dump, each valid until the next is asked for. Control messages are among them. */
@@ -100,7 +157,8 @@ export class NetfilterSocket {
     for (;;) {
       const messages = this.#receive();
       for (const { payload } of messages) totalBytes += payload.length;
-      if (totalBytes > maximumTotalBytes) throw new KernelError('EMSGSIZE', 'ruleset is too large');
+      if (totalBytes > maximumTotalBytes)
+        throw new KernelError('EMSGSIZE', 'netlink answer is too large');
       const ends = messages.filter(({ type }) => type === NLMSG_DONE || type === NLMSG_ERROR);
       for (const end of ends) {
         const error = errorOf(end);
@@ -111,58 +169,44 @@ export class NetfilterSocket {
     }
   }
 
-  /** struct nlmsghdr, struct nfgenmsg (u8 family, u8 version, be16 resource), attributes. */
+  /** struct nlmsghdr, struct nfgenmsg (u8 family, u8 version, be16 resource), attributes. Written where the last one was. */
   #send({ type, family = 0, attributes = [] }: Request, flags: number): void {
-    const bytes = Buffer.concat([new Uint8Array(20), ...attributes]);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const { bytes, view } = this.#request;
+    let length = 20;
+    for (const attribute of attributes) {
+      if (length + attribute.length > bytes.length) throw new KernelError('EMSGSIZE', 'request');
+      bytes.set(attribute, length);
+      length += attribute.length;
+    }
     this.#sequence = (this.#sequence + 1) >>> 0;
-    view.setUint32(0, bytes.length, true);
+    view.setUint32(0, length, true);
     view.setUint16(4, type, true);
     view.setUint16(6, flags, true);
     view.setUint32(8, this.#sequence, true);
     view.setUint8(16, family);
-    if (send(this.#fd, bytes, bytes.length, 0) < 0) throw lastError('netlink send');
+    if (send(this.#receiver.fd, bytes, length, 0) < 0) throw lastError('netlink send');
   }
 
-  /** What the kernel says to the question that was sent last; anybody else, and answers to earlier questions, are not heard. */
+  /** What the kernel says to the question that was sent last; answers to earlier ones are not heard. */
   #receive(): readonly Message[] {
     for (;;) {
-      this.#senderLength.fill(0);
-      this.#senderLength[0] = this.#sender.length;
-      const length = receiveFrom(
-        this.#fd,
-        this.#buffer,
-        this.#buffer.length,
-        MSG_TRUNC,
-        this.#sender,
-        this.#senderLength,
-      );
-      if (length < 0) {
-        const errno = lastErrno();
-        if (errno === constants.errno.EINTR) continue;
-        if (errno === constants.errno.EAGAIN) {
+      const received = this.#receiver.receive(0);
+      if ('errno' in received) {
+        if (received.errno === constants.errno.EAGAIN) {
           throw new KernelError('ETIMEDOUT', 'netlink: the kernel does not answer');
         }
-        throw errorFromErrno(errno, 'netlink receive');
+        throw errorFromErrno(received.errno, 'netlink receive');
       }
-      if (length > this.#buffer.length) {
-        throw new KernelError('EMSGSIZE', 'netlink message is too large');
-      }
-      if (!isFromKernel(this.#sender)) continue;
-      const messages = decodeMessages(this.#buffer.subarray(0, length));
+      const messages = decodeMessages(received);
+      if (messages.every(({ sequence }) => sequence === this.#sequence)) return messages;
       const own = messages.filter(({ sequence }) => sequence === this.#sequence);
       if (own.length > 0) return own;
     }
   }
 }
 
-/** Only the kernel has port id 0. */
-export function isFromKernel(sender: Uint8Array): boolean {
-  return sender.subarray(4, 8).every((byte) => byte === 0);
-}
-
 /** Beyond net.core.rmem_max where that is allowed. */
-export function growReceiveBuffer(fd: number, bytes: number): void {
+function growReceiveBuffer(fd: number, bytes: number): void {
   const size = new Uint8Array(new Int32Array([bytes]).buffer);
   if (setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length) < 0) {
     setOption(fd, SOL_SOCKET, SO_RCVBUF, size, size.length);
@@ -184,8 +228,20 @@ export function encodeText(type: number, text: string): Uint8Array {
   return encodeAttribute(type, Buffer.from(`${text}\0`));
 }
 
-function isControl({ type }: Message): boolean {
+/** Room for a request. What native code is given time and again is too large to lie among V8's objects, and is never moved. */
+function createRequest(): { readonly bytes: Uint8Array; readonly view: DataView } {
+  const bytes = new Uint8Array(4096);
+  return { bytes, view: new DataView(bytes.buffer) };
+}
+
+/** Messages of netlink itself. */
+export function isControl({ type }: Message): boolean {
   return type >= NLMSG_NOOP && type <= NLMSG_OVERRUN;
+}
+
+/** Whether the ruleset changed while the dump went on. */
+export function isInterrupted({ flags }: Message): boolean {
+  return (flags & NLM_F_DUMP_INTR) !== 0;
 }
 
 /** struct nlmsgerr and the payload of NLMSG_DONE start with a negative errno, or zero. */

@@ -9,7 +9,7 @@ import {
   decodeObject,
   decodeTable,
 } from './decode/objects.ts';
-import { decodeRule } from './decode/rules.ts';
+import { RuleStore } from './decode/rule-store.ts';
 import { decodeElementsMessage, decodeSet, type SetHead } from './decode/sets.ts';
 import { KernelError } from './errors.ts';
 import { readIpSets } from './ipset.ts';
@@ -21,7 +21,7 @@ import { isPresent } from './present.ts';
 // enum nf_tables_msg_types, of NFNL_SUBSYS_NFTABLES (10)
 const NFT_MSG_GETTABLE = 0xa01;
 const NFT_MSG_GETCHAIN = 0xa04;
-export const NFT_MSG_GETRULE = 0xa07;
+const NFT_MSG_GETRULE = 0xa07;
 const NFT_MSG_GETSET = 0xa0a;
 const NFT_MSG_GETSETELEM = 0xa0d;
 const NFT_MSG_GETGEN = 0xa10;
@@ -92,8 +92,7 @@ export async function attempt<T>(
       if (result !== undefined) return result;
     }
   } catch (cause) {
-    // A kernel without modules that was built without netlink for netfilter, or without nf_tables.
-    if (cause instanceof KernelError && isAbsence(cause.code)) return absent;
+    if (isAbsence(cause)) return absent;
     throw cause;
   }
   throw new KernelError('EAGAIN', 'nf_tables changed during every attempt to read it');
@@ -103,6 +102,7 @@ export async function attempt<T>(
 async function readOnce(socket: NetfilterSocket): Promise<Ruleset | undefined> {
   const before = askGeneration(socket);
   const [tables, chains, rules]: [Table[], Chain[], Rule[]] = [[], [], []];
+  const store = new RuleStore();
   const [heads, objects, flowtables]: [SetHead[], NamedObject[], Flowtable[]] = [[], [], []];
   const collect = async <T>(
     type: number,
@@ -110,7 +110,7 @@ async function readOnce(socket: NetfilterSocket): Promise<Ruleset | undefined> {
     into: T[],
   ): Promise<boolean> =>
     await socket.dump({ type }, ({ payload }) => {
-      into.push(known(decode(payload)));
+      into.push(known(decode(payload.slice())));
     });
   const isConsistent =
     (await collect(NFT_MSG_GETTABLE, decodeTable, tables)) &&
@@ -118,7 +118,10 @@ async function readOnce(socket: NetfilterSocket): Promise<Ruleset | undefined> {
     (await collect(NFT_MSG_GETSET, decodeSet, heads)) &&
     (await collect(NFT_MSG_GETOBJ, decodeObject, objects)) &&
     (await collect(NFT_MSG_GETFLOWTABLE, decodeFlowtable, flowtables)) &&
-    (await collect(NFT_MSG_GETRULE, createRuleDecoder(), rules));
+    (await dumpRules(socket, chains, (payload, index) =>
+      rules.push(known(store.add(payload, index))),
+    ));
+  store.seal();
   if (!isConsistent) return undefined;
   const sets: NftSet[] = [];
   for (const head of heads) {
@@ -139,20 +142,52 @@ async function readOnce(socket: NetfilterSocket): Promise<Ruleset | undefined> {
   };
 }
 
-/** Numbers the rules of each chain, which come in order. */
-function createRuleDecoder(): (payload: Uint8Array) => Rule | undefined {
-  let last: Rule | undefined;
-  return (payload) => {
-    const rule = decodeRule(payload);
-    if (rule === undefined) return undefined;
-    const isSame =
-      last !== undefined &&
-      last.chain === rule.chain &&
-      last.table === rule.table &&
-      last.family === rule.family;
-    last = { ...rule, index: isSame ? (last?.index ?? 0) + 1 : 1 };
-    return last;
-  };
+/** Every chain; undefined when they changed underneath. */
+export async function readChains(socket: NetfilterSocket): Promise<readonly Chain[] | undefined> {
+  const chains: Chain[] = [];
+  const isConsistent = await socket.dump({ type: NFT_MSG_GETCHAIN }, ({ payload }) => {
+    chains.push(known(decodeChain(payload)));
+  });
+  return isConsistent ? chains : undefined;
+}
+
+/**
+ * Hands over the messages of all rules of these chains, each with its place in its chain; false when one is gone, or the ruleset changed underneath.
+ *
+ * Chain by chain, because the kernel counts its way from the first rule to where it stopped for every 32 KiB that it gives: for 100,000
+ * rules in 200 chains one dump takes ten seconds, and 200 dumps 0.3.
+ */
+export async function dumpRules(
+  socket: NetfilterSocket,
+  chains: readonly Chain[],
+  take: (payload: Uint8Array, index: number) => void,
+): Promise<boolean> {
+  for (const chain of chains) {
+    let index = 0;
+    const one = (payload: Uint8Array): void => take(payload, ++index);
+    if (!(await dumpExisting(socket, rulesOf(chain), one))) return false;
+  }
+  return true;
+}
+
+/** Asks for the rules of one chain: 1 table, 2 chain. */
+export function rulesOf({ family, table, name }: Chain): Request {
+  const attributes = [encodeText(1, table), encodeText(2, name)];
+  return { type: NFT_MSG_GETRULE, family: familyNumber(family), attributes };
+}
+
+/** As `dump`; what is gone has changed. */
+async function dumpExisting(
+  socket: NetfilterSocket,
+  request: Request,
+  take: (payload: Uint8Array) => void,
+): Promise<boolean> {
+  try {
+    return await socket.dump(request, ({ payload }) => take(payload));
+  } catch (cause) {
+    if (cause instanceof KernelError && cause.code === 'ENOENT') return false;
+    throw cause;
+  }
 }
 
 /** Undefined when the set is gone, or changed meanwhile. */
@@ -163,18 +198,13 @@ async function readElements(socket: NetfilterSocket, head: SetHead): Promise<Nft
     family: familyNumber(head.family),
     attributes: [encodeText(1, head.table), encodeText(2, head.name)],
   };
-  try {
-    const isConsistent = await socket.dump(request, ({ payload }) => {
-      parts.push(Uint8Array.from(known(decodeElementsMessage(payload)).elements));
-    });
-    return isConsistent ? { ...head, elements: packElements(parts) } : undefined;
-  } catch (cause) {
-    if (cause instanceof KernelError && cause.code === 'ENOENT') return undefined;
-    throw cause;
-  }
+  const isConsistent = await dumpExisting(socket, request, (payload) => {
+    parts.push(Uint8Array.from(known(decodeElementsMessage(payload)).elements));
+  });
+  return isConsistent ? { ...head, elements: packElements(parts) } : undefined;
 }
 
-function known<T>(object: T | undefined): T {
+export function known<T>(object: T | undefined): T {
   if (object !== undefined) return object;
   throw new KernelError(
     'EPROTO',
@@ -188,6 +218,9 @@ export function askGeneration(socket: NetfilterSocket): number | undefined {
   return message === undefined ? undefined : decodeGeneration(message.payload)?.id;
 }
 
-function isAbsence(code: string): boolean {
+/** A kernel without modules that was built without netlink for netfilter, or without nf_tables. */
+export function isAbsence(cause: unknown): boolean {
+  if (!(cause instanceof KernelError)) return false;
+  const { code } = cause;
   return code === 'EPROTONOSUPPORT' || code === 'EOPNOTSUPP' || code === 'EINVAL';
 }

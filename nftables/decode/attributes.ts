@@ -3,7 +3,8 @@
  *
  * struct nlattr (linux/netlink.h): u16 length with header, u16 type whose two highest bits are flags; padded to four bytes. Headers
  * are in host byte order (little-endian here); every number inside nf_tables' attributes is big-endian (linux/netfilter/nf_tables.h).
- * Lengths can lie: a run of attributes ends at the first that does not fit, and says so.
+ * Lengths can lie: a run of attributes ends at the first that does not fit, and says so. Values are views of what is decoded: who
+ * receives into one buffer again and again copies first.
  */
 
 /** Number without flags, and value. */
@@ -166,7 +167,7 @@ export class AttributeReader {
     return word;
   }
 
-  /** struct nft_data: nested, 1 is the value. It has 1 to 64 bytes, and is copied out of the message. */
+  /** struct nft_data: nested, 1 is the value. */
   value(type: number): Uint8Array {
     return this.maybeValue(type) ?? this.#missing(new Uint8Array());
   }
@@ -188,11 +189,11 @@ export class AttributeReader {
   }
 }
 
-/** The value of struct nft_data, which has 1 to 64 bytes. Copied, so that it does not hold the message that it came in. */
+/** The value of struct nft_data, which has 1 to 64 bytes: a view of what is decoded. */
 export function valueOf(data: AttributeReader): Uint8Array {
   const value = data.bytes(1);
   if (value.length === 0 || value.length > 64) data.fail();
-  return Uint8Array.from(value);
+  return value;
 }
 
 /** NFT_REG_1 to NFT_REG_4 (1 to 4) are four words each and overlay NFT_REG32_00 to _15 (8 to 23). 0 is the verdict. */

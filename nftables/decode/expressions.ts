@@ -117,14 +117,8 @@ export function decodeExpressionData(
   return reader.isUnderstood ? expression : undefined;
 }
 
-/** Copied out of the message. */
 export function opaque(name: string, data: Uint8Array): Expression {
-  const { attributes } = splitAttributes(data);
-  return {
-    kind: 'opaque',
-    name,
-    attributes: attributes.map(([type, value]) => [type, Uint8Array.from(value)] as const),
-  };
+  return { kind: 'opaque', name, attributes: splitAttributes(data).attributes };
 }
 
 const nothing = new Uint8Array();

@@ -199,12 +199,12 @@ export function decodeNotrack(): Expression {
   return { kind: 'notrack' };
 }
 
-/** linux/netfilter/nf_tables_compat.h, the same for both: 1 name, 2 revision, 3 info, which is copied out of the message. */
+/** linux/netfilter/nf_tables_compat.h, the same for both: 1 name, 2 revision, 3 info. */
 export function decodeExtension(kind: 'match' | 'target', data: AttributeReader): Expression {
   return {
     kind,
     name: data.text(1),
     revision: data.u32(2),
-    info: Uint8Array.from(data.bytes(3)),
+    info: data.bytes(3),
   };
 }
