@@ -7,7 +7,8 @@ import type { ResolvedProvider } from '../rules/resolve.ts';
 import type { Catalogue, Kind } from '../rules/schema.ts';
 import type { Configuration } from './config.ts';
 import { peerBudget } from './conntrack-budget.ts';
-import { type Change, createFindings, type FindingStore } from './findings.ts';
+import { type Change, createFindings, type FindingStore, findingKey } from './findings.ts';
+import { blameFirewall } from './firewall-blame.ts';
 import { describeFinding } from './messages.ts';
 import type { AgentPresence, Finding, PeerStatus, Readiness, StatusDocument } from './model.ts';
 import type { Node } from './node.ts';
@@ -16,7 +17,7 @@ import { fullMeshLimit, type PlannedTest, planRound } from './plan.ts';
 import type { ChosenProvider } from './provider-selection.ts';
 import { readinessOf } from './readiness.ts';
 import { runRound } from './round.ts';
-import type { SharedContext } from './run-test.ts';
+import { runTest, type SharedContext } from './run-test.ts';
 import { steadyNowMs, wallTimeOf } from './steady-clock.ts';
 import { summarise } from './summary.ts';
 import { packageVersion } from './version.ts';
@@ -61,6 +62,8 @@ export interface Assessment {
   /** What checks are given, for tests outside of a round. */
   shared(): SharedContext;
   round(peers: readonly Peer[], signal: AbortSignal, hooks?: RoundHooks): Promise<void>;
+  /** Asks the firewall's rules anew, after they changed, about every path that was asked about before. Sends nothing. */
+  reviewFirewall(signal: AbortSignal, hooks?: RoundHooks): Promise<void>;
   /** Turns old results into `stale`; for whoever reads between rounds. */
   expire(): readonly Change[];
   findings(): readonly Finding[];
@@ -81,6 +84,8 @@ export function createAssessment(options: AssessmentOptions): Assessment {
   });
   const presence = new Map<string, AgentPresence>();
   const hosts = new Map<Kind, Host>();
+  /** Tests by rules alone, which are asked again as soon as the rules change. */
+  const firewallTests = new Map<string, PlannedTest>();
   let known: readonly Peer[] = [];
   let roundStartedMs: number | undefined;
   let lastRoundMs = 0;
@@ -115,6 +120,21 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     const requirements = chosen?.requirements ?? [];
     const budget = peerBudget(await node.host.conntrackUsage(), requirements, intervalMs / 1000);
     return Math.min(fullMeshLimit, budget ?? fullMeshLimit);
+  }
+
+  function keepFirewallTests(tests: readonly PlannedTest[]): void {
+    for (const test of tests) {
+      const { requirement, target } = test;
+      if (requirement.kind !== 'host-firewall' || target.scope === 'node') continue;
+      const { id, level } = requirement;
+      const { name, address, family, direction = 'outbound' } = target;
+      const key = findingKey({
+        requirement: id,
+        level,
+        target: { scope: 'peer', name, address, family, direction },
+      });
+      firewallTests.set(key, test);
+    }
   }
 
   function hostFor(kind: Kind): Host {
@@ -160,6 +180,9 @@ export function createAssessment(options: AssessmentOptions): Assessment {
         round: rounds++,
         recheck: store.unconfirmedPeers(),
       });
+      keepFirewallTests(tests);
+      // Why a path fails is looked up in what the rules were at the start of the round.
+      await node.host.firewall();
       let done = 0;
       await runRound({
         tests,
@@ -169,13 +192,15 @@ export function createAssessment(options: AssessmentOptions): Assessment {
         takesTurns: options.takesTurns,
         verdictSeconds: options.verdictSeconds(),
         signal,
+        explain: (test, answer) => blameFirewall(answer, test, 'outbound', node.firewallView()),
         onAnswer: (test, answer, timing) => {
           hooks.onProgress?.(++done, tests.length);
           hooks.onAnswer?.(test, answer);
           report(store.observe(test, answer, timing));
         },
         onInbound: (test, verdict) => {
-          report(store.observeInbound(test, verdict, steadyNowMs()));
+          const answer = blameFirewall(verdict.answer, test, 'inbound', node.firewallView());
+          report(store.observeInbound(test, { ...verdict, answer }, steadyNowMs()));
         },
         onPresence: (address, state) => {
           presence.set(address, state);
@@ -185,6 +210,30 @@ export function createAssessment(options: AssessmentOptions): Assessment {
       lastRoundMs = performance.now() - roundStartedMs;
       roundStartedMs = undefined;
       report(expire());
+    },
+    async reviewFirewall(signal, hooks = {}) {
+      const asked = new Set(store.list().map(findingKey));
+      for (const [key, test] of firewallTests) {
+        if (!asked.has(key)) firewallTests.delete(key);
+        else if (signal.aborted) return;
+        else {
+          const started = performance.now();
+          const answer = await runTest(
+            test.requirement,
+            test.target,
+            shared(),
+            undefined,
+            signal,
+            (error) => hooks.onCrash?.(test, error),
+          );
+          if (signal.aborted) return;
+          const timing = {
+            checkedAtMs: steadyNowMs(),
+            durationSeconds: Math.round(performance.now() - started) / 1000,
+          };
+          hooks.onChanges?.(store.observe(test, answer, timing));
+        }
+      }
     },
     expire,
     findings: () => store.list(),

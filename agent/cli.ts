@@ -23,6 +23,8 @@ export interface Output {
 export interface CliContext {
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Read only by `explain --packets -`. */
+  readonly stdin?: AsyncIterable<Uint8Array | string>;
   /** The process's own when absent. */
   readonly env?: Environment;
   readonly cwd: string;
@@ -102,6 +104,7 @@ Examples:
   cni-preflight check --provider all                    which providers could this node run?
   cni-preflight check --provider canal --peer 10.0.0.12=worker-2 --peer 10.0.0.13=worker-3
   cni-preflight agent --provider canal --peers-file /etc/cni-preflight/nodes
+  cni-preflight explain udp/8472 --from 10.0.0.12       what would the firewall here do with it?
   cni-preflight providers cilium                        what Cilium needs, and who says so
 
 ${exitCodeHelp}`,
@@ -138,6 +141,8 @@ ${exitCodeHelp}`,
       const commands = await context.commands();
       state.exitCode = await commands.agent(loaded, { signal: context.signal, reload });
     });
+
+  addExplain(program, { context, state, settle });
 
   addSettings(
     program
@@ -179,6 +184,83 @@ ${exitCodeHelp}`,
     });
   return program;
 }
+
+/** Its flags are a question and no settings: they have no twins in the environment. */
+function addExplain(
+  program: Command,
+  {
+    context,
+    state,
+    settle,
+  }: {
+    readonly context: CliContext;
+    readonly state: State;
+    readonly settle: (command: CommandName, flags: Flags) => LoadedConfiguration;
+  },
+): void {
+  const command = program
+    .command('explain')
+    .argument('[PROTO[/PORT]]', 'udp/8472, tcp/6443, icmp, esp, or the number of a protocol')
+    .description('Say what the firewall of this host does with a packet, and which rule decides.')
+    .option('--from <ADDR>', 'the packet comes from this address, or prefix, to this host')
+    .option('--to <ADDR>', 'this host sends it to this address; with --from: it is forwarded')
+    .option('--in-interface <IF>', 'where it comes in (default: as the routes say)')
+    .option('--out-interface <IF>', 'where it goes out (default: as the routes say)')
+    .option('--packets <FILE>', 'packets, one JSON object a line, instead of one; - is stdin')
+    .addOption(
+      new Option('--format <FORMAT>', 'text, json or jsonl (default: text)').choices([
+        'text',
+        'json',
+        'jsonl',
+      ]),
+    );
+  addSettings(command, 'explain')
+    .addHelpText('after', explainHelp)
+    .action(async (what: string | undefined, options: Options) => {
+      const { stdout, stderr } = context;
+      const { noColor } = settle('explain', flagsOf(options)).values;
+      const text = (name: string): string | undefined => {
+        const value = options[name];
+        return typeof value === 'string' ? value : undefined;
+      };
+      const packetsFile = text('packets');
+      if (what === undefined && packetsFile === undefined) {
+        const message = 'say which packet: explain PROTO[/PORT] --from ADDR, or --packets FILE';
+        throw new ConfigurationError([{ path: 'explain', message }]);
+      }
+      const format = text('format');
+      const commands = await context.commands();
+      state.exitCode = await commands.explain({
+        asked: defined({
+          what,
+          from: text('from'),
+          to: text('to'),
+          inInterface: text('inInterface'),
+          outInterface: text('outInterface'),
+        }),
+        ...(packetsFile === undefined ? {} : { packetsFile }),
+        format: format === 'json' || format === 'jsonl' ? format : 'text',
+        color: stdout.isTTY === true && !noColor,
+        input: context.stdin ?? nothing(),
+        write: (line) => stdout.write(line),
+        complain: (line) => stderr.write(`cni-preflight: ${line}\n`),
+        signal: context.signal,
+      });
+    });
+}
+
+function defined<T extends Readonly<Record<string, string | undefined>>>(
+  given: T,
+): { readonly [K in keyof T]?: string } {
+  const known: { [K in keyof T]?: string } = {};
+  for (const name in given) {
+    const value = given[name];
+    if (value !== undefined) known[name] = value;
+  }
+  return known;
+}
+
+async function* nothing(): AsyncGenerator<string> {}
 
 async function runCheckCommand(loaded: LoadedConfiguration, context: CliContext): Promise<number> {
   const { values } = loaded;
@@ -303,6 +385,21 @@ SIGHUP, and a change of one of the files, reloads the configuration; a bad one i
 
 ${settingsHelp}
 Exit codes: 0 ended by SIGTERM or SIGINT, 1 internal error, 2 wrong usage or configuration.
+`;
+
+const explainHelp = `
+Examples:
+  cni-preflight explain udp/8472 --from 10.0.0.2          would VXLAN of that node get in?
+  cni-preflight explain tcp/6443 --to 10.0.0.1            would this node get out to the API server?
+  cni-preflight explain udp/8472 --from 10.0.0.2 --to 10.0.0.3      would it be forwarded?
+  cni-preflight explain --packets packets.jsonl --format jsonl
+
+A line of --packets: {"direction":"in|out|forward","protocol":"udp|tcp|icmp|icmpv6|N","source","destination","sourcePort",
+"destinationPort","inInterface","outInterface","icmpType","icmpCode","conntrack":"new"}. What is left out is open: the answer then
+holds for every value of it, or is undetermined. The packet is a new connection unless conntrack says otherwise.
+
+Exit codes: 0 accept, 1 internal error, 2 wrong usage (or a bad line of --packets), 3 drop or reject, 4 undetermined; of many packets
+the worst.
 `;
 
 const providersHelp = `

@@ -10,6 +10,7 @@ import type { ListenAddress, LoadedConfiguration } from './config.ts';
 import { defaultPort } from './config.ts';
 import { countAnswer, countedNetwork, isProbing } from './counted-network.ts';
 import { createDiscovery, type Discovery } from './discovery.ts';
+import { createFirewallGuard } from './firewall-guard.ts';
 import { createLogger, logChanges } from './log.ts';
 import { createMeshCache, createStatusClient } from './mesh.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -182,6 +183,29 @@ async function createAgent(
     if (of.loaded.values.intervalSeconds >= restfulSeconds) releaseMemory();
   }
 
+  const firewall = createFirewallGuard({
+    node,
+    log,
+    onChange: () => {
+      metrics.rulesetChanged();
+    },
+    async review(signal) {
+      // Before the first round has ended there is nothing to ask again.
+      if (assessment === undefined || lastRoundSeconds === 0) return;
+      await assessment.reviewFirewall(signal, {
+        onChanges: (changes) => {
+          logChanges(log, changes);
+        },
+        onCrash: ({ requirement }, error) => {
+          log.error({ err: error, requirement: requirement.id }, 'check crashed');
+        },
+      });
+      if (signal.aborted) return;
+      settle();
+      metrics.update(document());
+    },
+  });
+
   /** Judges the node anew; a change is one line in the log. */
   function settle(): void {
     const { readiness, reasons } =
@@ -296,10 +320,12 @@ async function createAgent(
     start() {
       process.on('SIGHUP', onHangup);
       scheduler.start();
+      firewall.start();
     },
     async [Symbol.asyncDispose]() {
       process.off('SIGHUP', onHangup);
       for (const watch of watches) watch.close();
+      await firewall[Symbol.asyncDispose]();
       await Promise.all([scheduler.stop(), ...servers.map(async (server) => await server.close())]);
       await node[Symbol.asyncDispose]();
     },

@@ -1,6 +1,7 @@
 /** @module What `check` exits with (contract, DESIGN section 2). Pure. */
 import { groupAlternatives } from './alternatives.ts';
 import type { StatusDocument } from './model.ts';
+import { isUntoldByRules } from './readiness.ts';
 
 export const exitCodes = {
   /** No required finding failed. */
@@ -29,7 +30,8 @@ export function exitCodeOf(
       ? exitCodes.undetermined
       : exitCodes.unfit;
   }
-  const groups = groupAlternatives(document.findings);
+  // What the rules do not tell, the test of the path itself speaks for.
+  const groups = groupAlternatives(document.findings.filter((one) => !isUntoldByRules(one)));
   const some = (level: string, outcome: string): boolean =>
     groups.some((group) => group.outcome === outcome && group.members[0]?.level === level);
   if (some('required', 'fail')) return exitCodes.unfit;

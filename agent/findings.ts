@@ -125,7 +125,9 @@ export function createFindings(options: FindingsOptions): FindingStore {
       return [];
     }
     const misses = answer.outcome === 'fail' ? (known?.misses ?? 0) + 1 : 0;
-    const confirmed = subject.target.scope === 'node' || misses >= confirmRounds;
+    // A rule that drops is a fact, and no lost packet that might have been bad luck.
+    const isFact = subject.target.scope === 'node' || subject.requirement.kind === 'host-firewall';
+    const confirmed = isFact || misses >= confirmRounds;
     const said =
       answer.outcome === 'fail' && !confirmed
         ? beforeConfirmation(answer, known?.finding)
@@ -165,7 +167,8 @@ export function createFindings(options: FindingsOptions): FindingStore {
 
   return {
     observe(test, answer, timing) {
-      return take(subjectOf(test, 'outbound'), answer, timing);
+      const direction = test.target.scope === 'peer' ? test.target.direction : undefined;
+      return take(subjectOf(test, direction ?? 'outbound'), answer, timing);
     },
 
     observeInbound(test, { answer, ageSeconds }, nowMs) {
@@ -326,7 +329,13 @@ function culpritOf(
   if (target.scope === 'node') return { where: culprit.where, node: ownName };
   const senderIsOwn = target.direction === 'outbound';
   const blamedIsOwn = senderIsOwn === (culprit.node === 'this');
-  return { where: culprit.where, node: blamedIsOwn ? ownName : target.name };
+  const { where, firewall, candidates } = culprit;
+  return {
+    where,
+    node: blamedIsOwn ? ownName : target.name,
+    ...(firewall === undefined ? {} : { firewall }),
+    ...(candidates === undefined ? {} : { candidates }),
+  };
 }
 
 function findingOf(

@@ -40,6 +40,7 @@ function onOutputError(error: NodeJS.ErrnoException): void {
 const commands: Commands = {
   check: async (loaded, run) => await (await import('./check-command.ts')).runCheck(loaded, run),
   agent: async (loaded, run) => await (await import('./daemon.ts')).runAgent(loaded, run),
+  explain: async (run) => await (await import('./explain-command.ts')).runExplain(run),
 };
 
 process.on('SIGINT', onSignal);
@@ -56,6 +57,7 @@ const { runCli } = await import('./cli.ts');
 process.exitCode = await runCli(words, {
   stdout: process.stdout,
   stderr: process.stderr,
+  stdin: process.stdin,
   cwd: process.cwd(),
   version: packageVersion(),
   signal: ending.signal,

@@ -153,7 +153,8 @@ const words: Readonly<Record<Reason, Words>> = {
       `on ${facts.receiver}: ${listRules(facts)}; then the network between (security groups), then ${facts.sender}`,
   },
   'dropped-by-sender-firewall': {
-    message: (facts) => `${facts.thing}: the firewall of ${facts.sender} drops what it sends`,
+    message: (facts) =>
+      `${facts.thing}: the firewall of ${facts.sender} drops what it sends${ruleOf(facts)}`,
     next: (facts) => `on ${facts.sender}: ${listRules(facts)} (output and postrouting)`,
   },
   'dropped-by-sender-egress': {
@@ -162,8 +163,19 @@ const words: Readonly<Record<Reason, Words>> = {
     next: ({ sender }) => `on ${sender}: tc filter show dev IF egress; nft list hooks`,
   },
   'rejected-by-sender-firewall': {
-    message: (facts) => `${facts.thing}: the firewall of ${facts.sender} rejects what it sends`,
+    message: (facts) =>
+      `${facts.thing}: the firewall of ${facts.sender} rejects what it sends${ruleOf(facts)}`,
     next: (facts) => `on ${facts.sender}: ${listRules(facts)} (output)`,
+  },
+  'dropped-by-receiver-firewall': {
+    message: (facts) =>
+      `${facts.thing}: the firewall of ${facts.receiver} drops what comes in${ruleOf(facts)}`,
+    next: explainIt,
+  },
+  'rejected-by-receiver-firewall': {
+    message: (facts) =>
+      `${facts.thing}: the firewall of ${facts.receiver} rejects what comes in${ruleOf(facts)}`,
+    next: explainIt,
   },
   'rejected-by-firewall': {
     message: (facts) => {
@@ -214,7 +226,9 @@ const words: Readonly<Record<Reason, Words>> = {
   },
   'rewritten': {
     message: (facts) =>
-      `${facts.thing}: probes arrive at another destination (${facts.get('rewrittenTo')}): REDIRECT or DNAT`,
+      facts.kind === 'host-firewall'
+        ? `${facts.thing}: a rule sends it to ${facts.get('rewrittenTo')} instead`
+        : `${facts.thing}: probes arrive at another destination (${facts.get('rewrittenTo')}): REDIRECT or DNAT`,
     next: (facts) =>
       `on ${facts.receiver}: nft -a list ruleset | grep -E 'dnat|redirect'; iptables-save -t nat`,
   },
@@ -228,6 +242,11 @@ const words: Readonly<Record<Reason, Words>> = {
       `${facts.thing}: probes arrive, but a TPROXY rule may take them away from the port`,
     next: ({ receiver }) =>
       `on ${receiver}: nft -a list ruleset | grep tproxy; iptables-save -t mangle | grep TPROXY`,
+  },
+  'firewall-undetermined': {
+    message: (facts) =>
+      `${facts.thing}: the rules of this node's firewall do not tell what they do with it${becauseOf(facts)}`,
+    next: explainIt,
   },
   'established-by-reverse': {
     message: (facts) =>
@@ -402,6 +421,8 @@ function passMessage(facts: Facts): string {
     case 'vxlan-path':
     case 'ip-protocol':
       return `${thing}: arrives${rtt}`;
+    case 'host-firewall':
+      return `${thing}: this node's firewall lets it pass`;
     case 'tcp-port':
       if (has('listening')) {
         return get('listening') === 'true'
@@ -454,6 +475,11 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
       return numbered('TCP');
     case 'vxlan-path':
       return `full-sized VXLAN packets to ${numbered('UDP')}`;
+    case 'host-firewall':
+      if (evidence['protocol'] === 'udp') return numbered('UDP');
+      if (evidence['protocol'] === 'tcp') return numbered('TCP');
+      if (evidence['protocol'] === 'icmp') return 'ICMP echo';
+      return `IP protocol ${evidence['protocol'] ?? '?'}`;
     case 'port-owner':
       return numbered(evidence['transport'] === 'tcp' ? 'TCP' : 'UDP');
     case 'ip-protocol':
@@ -478,6 +504,34 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
     case 'agent':
       return kind;
   }
+}
+
+/** The rule that decides, where it is known: of this node's own firewall only. */
+function ruleOf({ has, get }: Facts): string {
+  return has('decidedBy') ? ` (${get('decidedBy')})` : '';
+}
+
+function becauseOf({ has, get }: Facts): string {
+  const parts = [
+    has('why') ? get('why') : '',
+    has('undetermined') ? get('undetermined') : '',
+    has('notModelled') ? `not modelled: ${get('notModelled')}` : '',
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? '' : `: ${parts.join('; ')}`;
+}
+
+/** The question to this node's own firewall, as one types it. */
+function explainIt({ get, has, kind, peerAddress, receiver }: Facts): string {
+  const protocol = protocolOf(kind, get, has);
+  const way = receiver === 'this node' ? '--from' : '--to';
+  return `on this node: cni-preflight explain ${protocol} ${way} ${peerAddress}`;
+}
+
+function protocolOf(kind: Facts['kind'], get: Facts['get'], has: Facts['has']): string {
+  const word =
+    kind === 'tcp-port' ? 'tcp' : kind === 'udp-port' || kind === 'vxlan-path' ? 'udp' : '';
+  const protocol = word !== '' ? word : has('protocol') ? get('protocol') : 'icmp';
+  return has('port') ? `${protocol}/${get('port')}` : protocol;
 }
 
 /** How to see the rules that matter, with whichever tool is there. */

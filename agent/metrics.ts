@@ -1,5 +1,7 @@
 /** @module Every metric there is (DESIGN section 7): nothing else creates one. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { FirewallVerdict } from '../checks/firewall-verdict.ts';
+import { pathRequirementOf } from '../rules/firewall.ts';
 import type { Kind, Level } from '../rules/schema.ts';
 import type { Direction, Finding, Outcome, Readiness, StatusDocument } from './model.ts';
 
@@ -25,6 +27,7 @@ export interface Metrics {
   rtt(kind: ProbeKind, seconds: number): void;
   datagramDropped(reason: string, count?: number): void;
   pathMtu(bytes: number): void;
+  rulesetChanged(): void;
   roundFinished(seconds: number, finishedAtMs: number): void;
   /** Takes over what the findings say now. */
   update(document: StatusDocument): void;
@@ -100,6 +103,16 @@ const definitions = {
     help: 'Smallest path MTU towards any peer that the latest round found.',
     labels: [],
   },
+  cni_preflight_firewall_verdict: {
+    type: 'gauge',
+    help: "What the rules of this node's firewall do with new packets of a requirement, over all peers the worst; always 1.",
+    labels: ['requirement', 'direction', 'verdict'],
+  },
+  cni_preflight_firewall_ruleset_changes_total: {
+    type: 'counter',
+    help: "Changes of this node's firewall rules that were seen.",
+    labels: [],
+  },
   cni_preflight_round_duration_seconds: {
     type: 'histogram',
     help: 'Time that a round of all planned tests took.',
@@ -156,11 +169,13 @@ const outcomes: readonly Outcome[] = ['fail', 'unknown', 'pass', 'skip'];
 const peerStates = ['reachable', 'absent', 'unreachable', 'unknown'] as const;
 
 /**
- * How the 500 series are shared out: 280 for 70 requirements, 126 for the nine kinds of probe, 20 for
- * failing peers, 16 for reasons of dropped datagrams, 34 for the rest, 16 of the process. A unit test fills them all.
- * By their defaults Cilium has 59 requirements and the others fewer; with every option on it has 94.
+ * How the 500 series are shared out: 240 for 60 requirements, 126 for the nine kinds of probe, 40 for the firewall's verdicts, 20 for
+ * failing peers, 16 for reasons of dropped datagrams, 35 for the rest, 16 of the process. A unit test fills them all.
+ * By their defaults Cilium has 59 requirements and the others fewer; with every option on it has 94. What the firewall says of a
+ * requirement is no outcome of its own there.
  */
-const listedRequirements = 70;
+const listedRequirements = 60;
+const listedVerdicts = 40;
 const listedPeers = 20;
 const listedReasons = 16;
 
@@ -202,6 +217,13 @@ export function createMetrics(about: { readonly version: string }): Metrics {
   const peerCount = gauge('cni_preflight_peers');
   const peerFailed = gauge('cni_preflight_peer_failed');
   const peerFailedOmitted = gauge('cni_preflight_peer_failed_omitted');
+  const firewallVerdict = gauge('cni_preflight_firewall_verdict');
+  const changesName = 'cni_preflight_firewall_ruleset_changes_total';
+  const rulesetChanges = new Counter({
+    name: changesName,
+    help: definitions[changesName].help,
+    registers,
+  });
   const sent = counter('cni_preflight_probes_sent_total');
   const lost = counter('cni_preflight_probes_lost_total');
   const inconclusive = counter('cni_preflight_probes_inconclusive_total');
@@ -247,6 +269,9 @@ export function createMetrics(about: { readonly version: string }): Metrics {
     datagramDropped(reason, count = 1) {
       if (dropReasons.size < listedReasons - 1) dropReasons.add(reason);
       datagramsDropped(dropReasons.has(reason) ? reason : 'other').inc(count);
+    },
+    rulesetChanged() {
+      rulesetChanges.inc();
     },
     pathMtu(bytes) {
       mtuOfRound = Math.min(bytes, mtuOfRound ?? bytes);
@@ -295,6 +320,9 @@ export function createMetrics(about: { readonly version: string }): Metrics {
         peerFailed.set({ requirement, peer, direction, reason }, 1);
       }
       peerFailedOmitted.set(Math.max(0, pairs.length - listedPeers));
+      firewallVerdict.reset();
+      for (const verdict of worstVerdicts(document.findings).slice(0, listedVerdicts))
+        firewallVerdict.set({ ...verdict }, 1);
       settledText = undefined;
     },
     async render() {
@@ -322,9 +350,6 @@ peers it has. Names and labels are a contract: a change of one stands in CHANGEL
 |---|---|---|---|
 ${rows.join('\n')}
 
-Two metrics of the design are not there yet, since nothing evaluates the firewall's ruleset yet:
-\`cni_preflight_firewall_verdict\` and \`cni_preflight_firewall_ruleset_changes_total\`.
-
 ## Labels
 
 - \`state\` of the readiness: ${listOf(readinesses)}; of a peer: ${listOf(peerStates)}.
@@ -332,6 +357,7 @@ Two metrics of the design are not there yet, since nothing evaluates the firewal
 - \`requirement\`: the id in the catalogue; \`cni-preflight providers NAME\` lists them. At most ${listedRequirements} are shown, what fails before what passes.
 - \`direction\`: \`outbound\` is from this node to the peer, \`inbound\` the other way.
 - \`reason\` of a failing peer: an entry of [troubleshooting](troubleshooting.md). A partial loss is one too, of level \`recommended\`.
+- \`verdict\` of the firewall: ${listOf(verdicts)}; \`redirected\` is let pass, but to another address or port. At most ${listedVerdicts} are shown, the worst first.
 - \`kind\`: the kind of requirement that the probe was sent for.
 - \`reason\` of a dropped datagram: what was wrong with it; at most ${listedReasons}, the others count as \`other\`.
 
@@ -383,7 +409,8 @@ type RequirementOutcome = Pick<Finding, 'requirement' | 'level' | 'outcome'>;
 
 function worstOutcomes(findings: readonly Finding[]): readonly RequirementOutcome[] {
   const worst = new Map<string, RequirementOutcome>();
-  for (const { requirement, level, outcome } of findings) {
+  for (const { requirement, level, outcome, kind } of findings) {
+    if (kind === 'host-firewall') continue;
     const key = `${requirement} ${level}`;
     const known = worst.get(key);
     if (known === undefined || outcomes.indexOf(outcome) < outcomes.indexOf(known.outcome)) {
@@ -400,6 +427,39 @@ function worstOutcomes(findings: readonly Finding[]): readonly RequirementOutcom
         compare(one.requirement, other.requirement),
     )
     .slice(0, listedRequirements);
+}
+
+/** The worst first. */
+const verdicts: readonly FirewallVerdict[] = [
+  'drop',
+  'reject',
+  'redirected',
+  'undetermined',
+  'accept',
+];
+
+interface VerdictLabels {
+  readonly requirement: string;
+  readonly direction: Direction;
+  readonly verdict: FirewallVerdict;
+}
+
+/** What the rules say of each requirement in each direction, by the id of the requirement itself. */
+function worstVerdicts(findings: readonly Finding[]): readonly VerdictLabels[] {
+  const worst = new Map<string, VerdictLabels>();
+  for (const { kind, requirement: id, target, evidence, outcome } of findings) {
+    if (kind !== 'host-firewall' || target.scope === 'node' || outcome === 'skip') continue;
+    const { direction } = target;
+    const verdict = verdicts.find((one) => one === evidence['verdict']) ?? 'undetermined';
+    const requirement = pathRequirementOf(id);
+    const key = `${requirement} ${direction}`;
+    const known = worst.get(key);
+    if (known === undefined || verdicts.indexOf(verdict) < verdicts.indexOf(known.verdict))
+      worst.set(key, { requirement, direction, verdict });
+  }
+  return [...worst.values()].sort(
+    (one, other) => verdicts.indexOf(one.verdict) - verdicts.indexOf(other.verdict),
+  );
 }
 
 interface FailingPair {

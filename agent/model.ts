@@ -1,5 +1,6 @@
 /** @module What the program says: findings and the status document (contract, DESIGN section 6). */
 import type { AnswerCulprit, CulpritPlace, Evidence, Family, Reason } from '../checks/check.ts';
+import type { FirewallPlace } from '../checks/firewall-verdict.ts';
 import type { Kind, Level } from '../rules/schema.ts';
 
 export type Outcome = 'pass' | 'fail' | 'skip' | 'unknown';
@@ -19,7 +20,9 @@ export type FindingTarget =
 export interface Culprit {
   readonly where: CulpritPlace;
   readonly node: string;
-  readonly firewall?: Readonly<Record<string, string | number>>;
+  readonly firewall?: FirewallPlace;
+  /** Others that decide the same, where their order is not known. */
+  readonly candidates?: readonly FirewallPlace[];
 }
 
 export interface Remedy {

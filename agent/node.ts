@@ -1,6 +1,7 @@
 /** @module This node as the rest of the agent sees it: its machine, its sockets, its witness, and the way to its peers. */
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Answer, Family, OverlayFacts } from '../checks/check.ts';
+import type { FirewallView } from '../checks/host/firewall.ts';
 import type { Host, InterfaceAddress, OsFacts } from '../checks/host/host.ts';
 import { HostError } from '../checks/host/host.ts';
 import { createMachine } from '../checks/host/machine.ts';
@@ -42,6 +43,8 @@ export interface NodeOptions {
 export interface Node extends AsyncDisposable {
   readonly host: Host;
   readonly os: OsFacts;
+  /** The firewall as it was read last; undefined where it may not be read. */
+  firewallView(): FirewallView | undefined;
   readonly service: PeerService;
   /** Families that have a witness; empty without CAP_NET_RAW. */
   readonly witnesses: readonly Family[];
@@ -130,6 +133,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
 
   return {
     host,
+    firewallView: () => machine.firewallView(),
     os: await host.osFacts(),
     service,
     witnesses,

@@ -73,7 +73,7 @@ export function planRound(input: PlanInput): PlannedTest[] {
       continue;
     }
     for (const { peer, everyRounds } of selected) {
-      tests.push(...testsOfPeer(requirement, peer, everyRounds, input.ownFamilies));
+      tests.push(...testsOfPeer(requirement, peer, everyRounds, input));
     }
   }
   return tests;
@@ -118,16 +118,33 @@ function testsOfPeer(
   requirement: Requirement,
   peer: PlannedPeer,
   everyRounds: number,
-  ownFamilies: readonly Family[],
+  input: Pick<PlanInput, 'peers' | 'ownName' | 'ownFamilies'>,
 ): PlannedTest[] {
-  const { addresses, common } = addressesOf(peer, ownFamilies);
-  return addresses.map(({ family, address }) => {
+  const { addresses, common } = addressesOf(peer, input.ownFamilies);
+  const isAnswered = tellsInbound(requirement, input);
+  return addresses.flatMap(({ family, address }) => {
     const mustReach = requirement.scope !== 'host-local';
     const target: PeerTarget = { scope: 'peer', name: peer.name, address, family, mustReach };
-    const test = { requirement, target, everyRounds };
-    // No common family is not "does not apply": the peer is there, and the way to it cannot be looked at.
-    return common ? test : { ...test, presumed: unknown('no-address') };
+    const targets = isAnswered ? [target, { ...target, direction: 'inbound' as const }] : [target];
+    return targets.map((one) => {
+      const test = { requirement, target: one, everyRounds };
+      // No common family is not "does not apply": the peer is there, and the way to it cannot be looked at.
+      return common ? test : { ...test, presumed: unknown('no-address') };
+    });
   });
+}
+
+/**
+ * Whether this node itself tells of the inbound direction: of what its rules do with packets of the peer. A port that only some
+ * nodes have (Typha's) is asked for inbound on those alone.
+ */
+function tellsInbound(
+  { kind, peerRole }: Requirement,
+  { peers, ownName }: Pick<PlanInput, 'peers' | 'ownName'>,
+): boolean {
+  if (kind !== 'host-firewall') return false;
+  if (peerRole === undefined) return true;
+  return peers.some(({ name, roles }) => name === ownName && roles?.includes(peerRole) === true);
 }
 
 interface Selected {

@@ -8,6 +8,7 @@ import {
   filesToLookFor,
   matchesName,
 } from '../rules/detect.ts';
+import { firewallSuffix, withFirewallRequirements } from '../rules/firewall.ts';
 import {
   type ResolvedProvider,
   requirementIds,
@@ -66,10 +67,10 @@ export function chooseProvider(
     name,
     resolved,
     source: values.provider === 'auto' ? 'detected' : (origins['provider'] ?? 'default'),
-    requirements: selectRequirements(resolved.requirements, {
+    requirements: selectRequirements(withFirewallRequirements(resolved.requirements), {
       only: values.only,
       ignore: values.ignore,
-      known: requirementIds(catalogue),
+      known: requirementIds(catalogue).flatMap((id) => [id, `${id}${firewallSuffix}`]),
     }),
     facts: factsOf(name, resolved, links),
     overlayDevices: overlayDevicesOf(resolved),

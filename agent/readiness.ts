@@ -75,12 +75,21 @@ function itemsOf(findings: readonly Finding[], nodeName: string): Item[] {
   const items: Item[] = [];
   for (const group of groups) {
     if (!group.some(({ level }) => level === 'required')) continue;
+    if (group.every(isUntoldByRules)) continue;
     const deciding = decidingOf(group);
     if (deciding === undefined) continue;
     const { outcome, reason } = deciding;
     items.push({ ...identityOf(deciding), outcome, reason, blamed: blamedOf(group, nodeName) });
   }
   return items;
+}
+
+/**
+ * What the rules do not tell, probes do: the requirement of the path itself speaks for that. Without this a node whose firewall may
+ * not be read, or that has eBPF programs, could never be ready.
+ */
+export function isUntoldByRules({ kind, outcome }: Pick<Finding, 'kind' | 'outcome'>): boolean {
+  return kind === 'host-firewall' && outcome === 'unknown';
 }
 
 type Identity = Pick<Item, 'name' | 'peer' | 'family' | 'direction'>;

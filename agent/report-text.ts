@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 import { groupAlternatives } from './alternatives.ts';
 import { nextStep } from './messages.ts';
 import type { Finding, ProviderVerdict, StatusDocument } from './model.ts';
+import { isUntoldByRules } from './readiness.ts';
 import { renderTable, wrap } from './text-layout.ts';
 
 export interface TextOptions {
@@ -95,6 +96,9 @@ function entriesOf(findings: readonly Finding[]): Entry[] {
 function keyOf(finding: Finding, mark: Mark): string {
   const { requirement, kind, reason = '', target } = finding;
   if (mark === 'skip') return `skip ${reason}`;
+  // What the rules let pass, and why they do not tell, is one line for all requirements.
+  if (kind === 'host-firewall' && mark === 'pass') return 'pass host-firewall';
+  if (isUntoldByRules(finding)) return `${mark} host-firewall ${reason}`;
   if (mark === 'pass') return target.scope === 'node' ? `pass ${kind}` : `pass ${requirement}`;
   const direction = target.scope === 'peer' ? target.direction : 'node';
   return [mark, requirement, reason, direction].join(' ');
@@ -102,12 +106,17 @@ function keyOf(finding: Finding, mark: Mark): string {
 
 /** Whether its findings stay together even when they are few. */
 function isFolded({ mark, findings }: Entry): boolean {
-  return mark === 'skip' || (mark === 'pass' && findings[0]?.target.scope === 'peer');
+  const [first] = findings;
+  if (mark === 'skip' || (first !== undefined && isUntoldByRules(first))) return true;
+  return mark === 'pass' && first?.target.scope === 'peer';
 }
 
 /** Whether it stands for several requirements of this node. */
 function isManyRequirements({ mark, findings }: Entry): boolean {
-  return mark === 'pass' && findings.length > 1 && findings[0]?.target.scope === 'node';
+  const [first] = findings;
+  if (first === undefined || findings.length < 2) return false;
+  if (first.kind === 'host-firewall') return mark === 'pass' || first.outcome === 'unknown';
+  return mark === 'pass' && first.target.scope === 'node';
 }
 
 function markOf({ outcome, level }: Finding, alternativePasses: boolean): Mark {
@@ -172,7 +181,10 @@ function sentenceOf(entry: Entry): string {
   if (first === undefined) return '';
   const ids = [...new Set(findings.map(({ requirement }) => requirement))].join(', ');
   if (mark === 'skip') return `${first.reason ?? 'not-applicable'}: ${ids}`;
-  if (isManyRequirements(entry)) return `${findings.length} of kind ${first.kind}: ${ids}`;
+  if (isManyRequirements(entry)) {
+    const many = `${findings.length} of kind ${first.kind}: ${ids}`;
+    return mark === 'pass' ? many : `${many}; for example: ${first.message}`;
+  }
   const sentence =
     mark === 'alternative' ? `${first.message} (an alternative passes)` : first.message;
   const differs = findings.some(({ message }) => message !== first.message);

@@ -24,6 +24,8 @@ export interface RoundInput {
   /** How old the answers of peers may be. */
   readonly verdictSeconds: number;
   readonly signal: AbortSignal;
+  /** Says more of an answer than the test itself could. */
+  readonly explain?: (test: PlannedTest, answer: Answer) => Answer;
   readonly onAnswer: (test: PlannedTest, answer: Answer, timing: Timing) => void;
   readonly onInbound: (test: PlannedTest, verdict: PeerVerdict) => void;
   readonly onPresence: (address: string, presence: AgentPresence) => void;
@@ -58,7 +60,8 @@ export async function runRound(input: RoundInput): Promise<void> {
 
 async function testOnce(test: PlannedTest, input: RoundInput): Promise<void> {
   const started = performance.now();
-  const answer = test.presumed ?? (await answerTest(test, input));
+  const found = test.presumed ?? (await answerTest(test, input));
+  const answer = input.explain?.(test, found) ?? found;
   if (input.signal.aborted) return;
   const { requirement, target } = test;
   if (target.scope === 'peer' && isWishable(requirement.kind))

@@ -2,7 +2,7 @@
 import type { Static, TSchema } from 'typebox';
 import { Type } from '../rules/type.ts';
 
-export const commandNames = ['check', 'agent', 'config', 'providers'] as const;
+export const commandNames = ['check', 'agent', 'config', 'providers', 'explain'] as const;
 export type CommandName = (typeof commandNames)[number];
 
 /** One peer in the YAML file: `ADDR[=NAME]`, or its parts. */
@@ -222,7 +222,7 @@ export const settings: readonly Setting[] = [
     name: 'noColor',
     flag: 'no-color',
     form: 'switch',
-    commands: ['check', 'config'],
+    commands: ['check', 'config', 'explain'],
     help: 'plain text on a terminal, too (NO_COLOR does the same)',
     expected: 'true or false',
   },

@@ -27,6 +27,19 @@ export const ReadinessSchema = words('ready', 'not-ready', 'unknown');
 const LevelSchema = words('required', 'recommended', 'info');
 const AgentSchema = words('reachable', 'absent', 'unreachable', 'unknown');
 
+/** A rule, or the policy of a chain. */
+export const FirewallPlaceSchema = object({
+  backend: words('nf_tables', 'iptables-nft', 'iptables-legacy'),
+  family: Type.String(),
+  table: Type.String(),
+  chain: Type.String(),
+  hook: Type.String(),
+  handle: Type.Optional(Type.Integer({ minimum: 0 })),
+  number: Type.Optional(Type.Integer({ minimum: 0 })),
+  policy: Type.Optional(Type.String()),
+  rule: Type.Optional(Type.String()),
+});
+
 export const FindingSchema = object(
   {
     requirement: Type.String(),
@@ -59,9 +72,8 @@ export const FindingSchema = object(
           'peer-agent',
         ),
         node: Type.String(),
-        firewall: Type.Optional(
-          Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()])),
-        ),
+        firewall: Type.Optional(FirewallPlaceSchema),
+        candidates: Type.Optional(Type.Array(FirewallPlaceSchema)),
       }),
     ),
     remedy: orNull(

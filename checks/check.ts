@@ -1,5 +1,6 @@
 /** @module The one interface of every check, and the words of its answers. */
 import type { Feature, Kind, ParamsByKind } from '../rules/schema.ts';
+import type { FirewallPlace } from './firewall-verdict.ts';
 import type { Host } from './host/host.ts';
 import type { PeerChannel } from './peer-channel.ts';
 
@@ -23,7 +24,7 @@ export interface NodeTarget {
   readonly scope: 'node';
 }
 
-/** The far node of an outbound probe; the inbound direction is the peer's own outbound answer. */
+/** The far node of an outbound probe; the inbound direction of a probe is the peer's own outbound answer. */
 export interface PeerTarget {
   readonly scope: 'peer';
   readonly name: string;
@@ -31,6 +32,8 @@ export interface PeerTarget {
   readonly family: Family;
   /** False inverts the requirement: a host-local port that can be reached is the finding. */
   readonly mustReach: boolean;
+  /** Only where this node can tell of packets that the peer sends: by its own firewall's rules. */
+  readonly direction?: 'inbound';
 }
 
 export type Target = NodeTarget | PeerTarget;
@@ -88,6 +91,10 @@ export interface AnswerCulprit {
   readonly where: CulpritPlace;
   /** `path`: something between the two, which the evidence names where it showed itself. */
   readonly node: 'this' | 'peer' | 'path';
+  /** The rule or policy of a firewall, where it is known. */
+  readonly firewall?: FirewallPlace;
+  /** Others that decide the same: which of them the kernel asks first is not known. */
+  readonly candidates?: readonly FirewallPlace[];
 }
 
 export type CulpritPlace =
@@ -125,6 +132,8 @@ export const reasons = [
   'dropped-by-sender-firewall',
   'dropped-by-sender-egress',
   'rejected-by-sender-firewall',
+  'dropped-by-receiver-firewall',
+  'rejected-by-receiver-firewall',
   'rejected-by-firewall',
   'refused-unwitnessed',
   'no-route',
@@ -135,6 +144,7 @@ export const reasons = [
   'rewritten',
   'bad-checksum',
   'tproxy-possible',
+  'firewall-undetermined',
   'established-by-reverse',
   'other-slot',
   'path-mtu-too-small',

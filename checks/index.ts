@@ -4,6 +4,7 @@ import type { Check } from './check.ts';
 import { cniFiles } from './cni-files.ts';
 import { datastore } from './datastore.ts';
 import { deviceConflict } from './device-conflict.ts';
+import { hostFirewall } from './host-firewall.ts';
 import { icmpEcho } from './icmp-echo.ts';
 import { ipProtocol } from './ip-protocol.ts';
 import { kernelFeature } from './kernel-feature.ts';
@@ -22,6 +23,7 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'cni-files': cniFiles,
   datastore,
   'device-conflict': deviceConflict,
+  'host-firewall': hostFirewall,
   'icmp-echo': icmpEcho,
   'ip-protocol': ipProtocol,
   'kernel-feature': kernelFeature,

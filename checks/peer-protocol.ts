@@ -184,7 +184,7 @@ export function travelling(answer: Answer): Static<typeof AnswerShape> {
     evidence,
     ...(answer.outcome === 'pass' ? {} : { reason: answer.reason }),
     ...(answer.outcome === 'fail' && answer.culprit !== undefined
-      ? { culprit: answer.culprit }
+      ? { culprit: { where: answer.culprit.where, node: answer.culprit.node } }
       : {}),
   };
 }

@@ -124,6 +124,16 @@ export const paramsByKind = {
     /** Option that holds the endpoints, comma-separated URLs. */
     endpointsOption: Type.String(),
   }),
+  /** Made of requirements with a port or protocol (rules/firewall.ts), and seldom written by hand. */
+  'host-firewall': object({
+    protocol: Type.Union([
+      Type.Literal('udp'),
+      Type.Literal('tcp'),
+      Type.Literal('icmp'),
+      Type.Integer({ minimum: 0, maximum: 255 }),
+    ]),
+    port: Type.Optional(NumberParam),
+  }),
   'peer-agreement': object({
     fields: Type.Array(
       Type.Union([

@@ -32,6 +32,7 @@ const scopesOf: { readonly [K in Kind]: readonly Scope[] } = {
   'path-mtu': ['peer'],
   'overlay-path': ['peer'],
   latency: ['peer'],
+  'host-firewall': ['peer'],
   'peer-agreement': ['peer'],
 };
 

@@ -1,4 +1,5 @@
 /** @module The only door to the machine, as checks see it. Tests hand in a fake one. */
+import type { FirewallReading } from './firewall.ts';
 import type { Network } from './network.ts';
 
 /** What the machine refused to show; the runner turns it into `unknown`. */
@@ -121,6 +122,8 @@ export interface Host {
   conntrackUsage(): Promise<{ readonly count: number; readonly limit: number } | undefined>;
   /** Whether a rule of any firewall of this node might hand a UDP or TCP packet to this port to a transparent proxy. */
   tproxyPossible(transport: 'udp' | 'tcp', port: number): Promise<boolean | undefined>;
+  /** The rules of every packet filter of this network namespace, as the kernel has them now. */
+  firewall(): Promise<FirewallReading>;
   /** Creates a link of this kind in a throw-away namespace and removes it: only for `--try-modules`. */
   tryLink(kind: string, signal: AbortSignal): Promise<boolean | undefined>;
   /** GET of an http(s) URL: status code and a bounded body, or the code of what went wrong. Certificates are not judged. */

@@ -4,22 +4,30 @@ import { readCapabilities } from './capabilities.ts';
 import { readConntrackEstablishes, readConntrackUsage } from './conntrack.ts';
 import { tryLink } from './exec.ts';
 import { createFiles } from './files.ts';
+import { createFirewall, type FirewallView } from './firewall.ts';
 import type { Host } from './host.ts';
 import { httpGet } from './http-get.ts';
 import { readOsFacts } from './os.ts';
 import { readPortOwners } from './owners.ts';
 import { readAddresses, readLinks, readRoute } from './rtnetlink.ts';
 
+/** The machine, and the firewall as it was read last. */
+export interface Machine extends Omit<Host, 'network'> {
+  firewallView(): FirewallView | undefined;
+}
+
 /**
  * Opens the machine. `root` is `/`, or where a container has the node's file system mounted; links, routes,
  * sockets and rules are those of the own network namespace in any case.
  */
-export function createMachine(options: { readonly root?: string } = {}): Omit<Host, 'network'> {
+export function createMachine(options: { readonly root?: string } = {}): Machine {
   const root = options.root ?? '/';
   const files = createFiles(root);
   const findTproxy = createTproxyFinder({ root });
+  const capabilities = readCapabilities();
+  const firewall = createFirewall({ root, netAdmin: capabilities.netAdmin });
   return {
-    capabilities: readCapabilities(),
+    capabilities,
     ...files,
     osFacts: () => readOsFacts(files),
     // `async` turns a throw of these synchronous readers into a rejection, as the interface promises.
@@ -34,6 +42,8 @@ export function createMachine(options: { readonly root?: string } = {}): Omit<Ho
       const found = await findTproxy({ transport, port });
       return found === 'unreadable' ? undefined : found === 'possible';
     },
+    firewall: () => firewall.read(),
+    firewallView: () => firewall.latest,
     tryLink,
     httpGet,
   };

@@ -83,6 +83,7 @@ export function fakeHost(machine: FakeMachine = {}): Host {
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),
     tproxyPossible: async () => refuse('tproxyPossible'),
+    firewall: async () => refuse('firewall'),
     async tryLink(kind) {
       const known = machine.linkKinds?.[kind] ?? refuse(`tryLink ${kind}`);
       return known === 'refused' ? undefined : known;

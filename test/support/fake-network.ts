@@ -178,6 +178,7 @@ export function peerContext(
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),
     tproxyPossible: async () => refuse('tproxyPossible'),
+    firewall: async () => refuse('firewall'),
     tryLink: async () => refuse('tryLink'),
     httpGet: async () => refuse('httpGet'),
   };

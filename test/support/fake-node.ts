@@ -34,11 +34,13 @@ export function fakeNode(
   const host: Host = {
     ...peerContext({ network: fakeNetwork(given.network), addresses: ownAddresses }).host,
     conntrackUsage: async () => undefined,
+    firewall: async () => ({ readable: false, reason: 'missing-net-admin', why: '' }),
     ...given.host,
   };
   return {
     remembered,
     host,
+    firewallView: () => undefined,
     os: {
       kernel: '6.1.0',
       os: 'Debian GNU/Linux 12 (bookworm)',

@@ -50,6 +50,19 @@ export function nodeRequirement(
   };
 }
 
+/** What a requirement on a peer's UDP port 8472 asks of this node's firewall. */
+export function firewallRequirement(
+  change: Partial<Omit<Requirement<'host-firewall'>, 'kind' | 'params'>> = {},
+): Requirement<'host-firewall'> {
+  return {
+    ...udpRequirement(),
+    id: 'canal.vxlan.firewall',
+    kind: 'host-firewall',
+    params: { protocol: 'udp', port: 8472 },
+    ...change,
+  };
+}
+
 /** `count` peers with an IPv4 address each: worker-1, worker-2, … */
 export function manyPeers(count: number): PlannedPeer[] {
   return Array.from({ length: count }, (_, index) => ({
@@ -87,6 +100,7 @@ export function nodeTest(requirement: Requirement = nodeRequirement()): PlannedT
 
 export interface FindingChange {
   readonly requirement?: string;
+  readonly kind?: Finding['kind'];
   readonly level?: Level;
   readonly outcome?: Outcome;
   readonly reason?: Reason;

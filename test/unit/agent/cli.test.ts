@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CliContext, runCli } from '../../../agent/cli.ts';
-import type { AgentRun, CheckRun } from '../../../agent/commands.ts';
+import type { AgentRun, CheckRun, Commands } from '../../../agent/commands.ts';
 import type { LoadedConfiguration } from '../../../agent/config.ts';
 import type { StatusDocument } from '../../../agent/model.ts';
 import { settings, twinOf } from '../../../agent/settings.ts';
@@ -22,6 +22,7 @@ interface Given {
   readonly env?: CliContext['env'];
   readonly check?: (loaded: LoadedConfiguration, run: CheckRun) => Promise<StatusDocument>;
   readonly agent?: (loaded: LoadedConfiguration, run: AgentRun) => Promise<number>;
+  readonly explain?: Commands['explain'];
   readonly isTTY?: boolean;
   readonly signal?: AbortSignal;
 }
@@ -52,7 +53,11 @@ async function run(line: string, given: Given = {}) {
       version: '1.2.3',
       signal: given.signal ?? new AbortController().signal,
       ownAddresses: ['10.0.0.1'],
-      commands: async () => ({ check: given.check ?? refuse, agent: given.agent ?? refuse }),
+      commands: async () => ({
+        check: given.check ?? refuse,
+        agent: given.agent ?? refuse,
+        explain: given.explain ?? refuse,
+      }),
     },
   );
   return { code, out, err: err.replaceAll(folder, 'DIR') };
@@ -83,8 +88,12 @@ describe('what the command line refuses, with exit code 2 and one sentence', () 
       want: "unknown command 'chek'; did you mean check? (valid: check, agent, providers, config)",
     },
     {
-      line: 'explain udp/8472',
-      want: "unknown command 'explain' (valid: check, agent, providers, config)",
+      line: 'inspect udp/8472',
+      want: "unknown command 'inspect' (valid: check, agent, explain, providers, config)",
+    },
+    {
+      line: 'explain --from 10.0.0.2',
+      want: 'explain: say which packet: explain PROTO[/PORT] --from ADDR, or --packets FILE',
     },
     {
       line: 'check --provder canal',
@@ -377,5 +386,35 @@ describe('config', () => {
     expect(rows.get('tunnelPort')?.slice(1, 3)).toEqual(['4789', 'flag']);
     for (const { name } of settings) expect(rows.has(name)).toBe(true);
     expect(out).not.toContain('secret');
+  });
+});
+
+describe('explain', () => {
+  test('hands over the question, and exits as it is told', async () => {
+    const asked: unknown[] = [];
+    const { code } = await run(
+      'explain udp/8472 --from 10.0.0.2 --in-interface eth0 --format jsonl',
+      {
+        explain: async (one) => {
+          asked.push([one.asked, one.format, one.packetsFile]);
+          return 3;
+        },
+      },
+    );
+    expect(code).toBe(3);
+    expect(asked).toEqual([
+      [{ what: 'udp/8472', from: '10.0.0.2', inInterface: 'eth0' }, 'jsonl', undefined],
+    ]);
+  });
+
+  test('a file needs no protocol', async () => {
+    const files: unknown[] = [];
+    await run('explain --packets packets.jsonl', {
+      explain: async ({ packetsFile, format }) => {
+        files.push([packetsFile, format]);
+        return 0;
+      },
+    });
+    expect(files).toEqual([['packets.jsonl', 'text']]);
   });
 });

@@ -36,6 +36,16 @@ describe('what check exits with', () => {
     { name: 'a required one is unknown', given: [pass, open], want: 4 },
     { name: 'a fail outweighs an unknown', given: [open, fail], want: 3 },
     {
+      name: 'the rules of the firewall do not tell',
+      given: [pass, { ...open, kind: 'host-firewall', reason: 'firewall-undetermined' }],
+      want: 0,
+    },
+    {
+      name: 'the rules of the firewall drop',
+      given: [pass, { ...fail, kind: 'host-firewall' }],
+      want: 3,
+    },
+    {
       name: 'a recommended one is unknown',
       given: [pass, { ...open, level: 'recommended' }],
       want: 0,

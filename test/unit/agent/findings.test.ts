@@ -7,6 +7,7 @@ import {
 } from '../../../agent/findings.ts';
 import { type Answer, fail, pass, skip, unknown } from '../../../checks/check.ts';
 import {
+  firewallRequirement,
   manyPeers,
   nodeRequirement,
   nodeTest,
@@ -577,5 +578,36 @@ describe('findingKey', () => {
     },
   ])('$want', ({ finding, want }) => {
     expect(findingKey(finding)).toBe(want);
+  });
+});
+
+describe('what the own firewall’s rules say', () => {
+  const test1 = peerTest({ requirement: firewallRequirement() });
+  const inbound =
+    test1.target.scope === 'peer'
+      ? { ...test1, target: { ...test1.target, direction: 'inbound' as const } }
+      : test1;
+  const firewall = {
+    backend: 'nf_tables',
+    family: 'inet',
+    table: 'filter',
+    chain: 'input',
+    hook: 'input',
+    handle: 12,
+  } as const;
+
+  test('is a fact at once, in its own direction, with this node and its rule to blame', () => {
+    const findings = store();
+    const culprit = { where: 'receiver-ingress', node: 'peer', firewall } as const;
+    findings.observe(test1, seen, at(0));
+    findings.observe(inbound, fail('dropped-by-receiver-firewall', {}, culprit), at(0));
+    expect(findings.list()).toMatchObject([
+      { outcome: 'pass', target: { direction: 'outbound' } },
+      {
+        outcome: 'fail',
+        target: { direction: 'inbound' },
+        culprit: { where: 'receiver-ingress', node: 'worker-1', firewall: { handle: 12 } },
+      },
+    ]);
   });
 });

@@ -270,7 +270,17 @@ describe('the worst case', () => {
       address: '10.0.0.2',
       agent: 'unreachable' as const,
     }));
-    metrics.update(someDocument({ findings, peers }));
+    const rules = Array.from({ length: 4000 }, (_, index) =>
+      someFinding({
+        kind: 'host-firewall',
+        requirement: `canal.requirement-${index % 90}.firewall`,
+        peer: `worker-${index % 1000}`,
+        direction: index % 4 < 2 ? 'inbound' : 'outbound',
+        evidence: { verdict: index % 7 === 0 ? 'drop' : 'accept' },
+      }),
+    );
+    metrics.rulesetChanged();
+    metrics.update(someDocument({ findings: [...findings, ...rules], peers }));
   });
 
   test('is 500 series at most, with 1,000 peers and 90 requirements', async () => {
@@ -282,7 +292,7 @@ describe('the worst case', () => {
 
   test('leaves out the least of the requirements: what passes', async () => {
     const samples = await samplesOf(metrics, 'cni_preflight_requirement_outcome');
-    expect(samples).toHaveLength(280);
+    expect(samples).toHaveLength(240);
     const failures = samples.filter((line) => line.endsWith('outcome="fail"} 1'));
     expect(failures).toHaveLength(60);
     expect(failures.filter((line) => line.includes('level="recommended"'))).toHaveLength(20);
@@ -293,9 +303,7 @@ describe('the worst case', () => {
     const rendered = [...body.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name);
     const documented = [
       ...generateMetricsDoc().matchAll(/`((?:cni_preflight|process|nodejs)_[a-z0-9_]+)`/g),
-    ]
-      .map(([, name]) => name)
-      .filter((name) => !name?.startsWith('cni_preflight_firewall_'));
+    ].map(([, name]) => name);
     expect(new Set(rendered)).toEqual(new Set(documented));
   });
 });
@@ -303,4 +311,57 @@ describe('the worst case', () => {
 test('docs/metrics.md is what the generator writes', async () => {
   const path = new URL('../../../docs/metrics.md', import.meta.url).pathname;
   await expect(generateMetricsDoc()).toMatchFileSnapshot(path);
+});
+
+describe('the firewall', () => {
+  const rules = { kind: 'host-firewall', requirement: 'canal.vxlan.firewall' } as const;
+
+  test('its verdict is the worst over all peers, by the id of the requirement itself', async () => {
+    const metrics = update({
+      findings: [
+        someFinding({ peer: 'worker-2' }),
+        someFinding({ ...rules, peer: 'worker-2', evidence: { verdict: 'accept' } }),
+        someFinding({
+          ...rules,
+          peer: 'worker-2',
+          direction: 'inbound',
+          evidence: { verdict: 'accept' },
+        }),
+        someFinding({
+          ...rules,
+          peer: 'worker-3',
+          direction: 'inbound',
+          evidence: { verdict: 'drop' },
+        }),
+      ],
+    });
+    expect(await samplesOf(metrics, 'cni_preflight_firewall_verdict')).toEqual([
+      '{requirement="canal.vxlan",direction="inbound",verdict="drop"} 1',
+      '{requirement="canal.vxlan",direction="outbound",verdict="accept"} 1',
+    ]);
+    expect(await samplesOf(metrics, 'cni_preflight_requirement_outcome')).toHaveLength(4);
+  });
+
+  test('what could not be read is undetermined, and goes with its findings', async () => {
+    const unreadable = someFinding({
+      ...rules,
+      peer: 'worker-2',
+      outcome: 'unknown',
+      reason: 'missing-net-admin',
+    });
+    const metrics = update({ findings: [unreadable] });
+    expect(await samplesOf(metrics, 'cni_preflight_firewall_verdict')).toEqual([
+      '{requirement="canal.vxlan",direction="outbound",verdict="undetermined"} 1',
+    ]);
+    metrics.update(someDocument({ findings: [] }));
+    expect(await samplesOf(metrics, 'cni_preflight_firewall_verdict')).toEqual([]);
+  });
+
+  test('its changes are counted from 0 on', async () => {
+    const metrics = fresh();
+    const name = 'cni_preflight_firewall_ruleset_changes_total';
+    expect(await samplesOf(metrics, name)).toEqual(['0']);
+    metrics.rulesetChanged();
+    expect(await samplesOf(metrics, name)).toEqual(['1']);
+  });
 });

@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { addressesOf, type PlannedPeer, type PlannedTest, planRound } from '../../../agent/plan.ts';
-import { manyPeers, nodeRequirement, udpRequirement } from '../../support/findings.ts';
+import {
+  firewallRequirement,
+  manyPeers,
+  nodeRequirement,
+  udpRequirement,
+} from '../../support/findings.ts';
 
 const peer = (
   name: string,
@@ -266,5 +271,32 @@ describe('addressesOf', () => {
   ])('of a peer with both, for a node with $own', ({ own, want }) => {
     const dual = peer('worker-2', { ipv4: '10.0.0.2', ipv6: 'fd00::2' });
     expect(addressesOf(dual, own)).toEqual(want);
+  });
+});
+
+describe('what the own firewall is asked', () => {
+  const directions = (tests: readonly PlannedTest[]) =>
+    tests.map(({ target }) =>
+      target.scope === 'peer' ? `${target.name} ${target.direction ?? 'outbound'}` : 'node',
+    );
+  const peers = [peer('worker-2', { ipv4: '10.0.0.2' }, ['typha'])];
+
+  test('is asked for both directions of every peer', () => {
+    const planned = planRound({ ...base, requirements: [firewallRequirement()], peers });
+    expect(directions(planned)).toEqual(['worker-2 outbound', 'worker-2 inbound']);
+  });
+
+  test('a port of a role is asked for inbound only where this node has the role', () => {
+    const requirements = [firewallRequirement({ peerRole: 'typha' })];
+    expect(directions(planRound({ ...base, requirements, peers }))).toEqual(['worker-2 outbound']);
+    const own = peer('worker-1', { ipv4: '10.0.0.1' }, ['typha']);
+    expect(directions(planRound({ ...base, requirements, peers: [own, ...peers] }))).toEqual([
+      'worker-2 outbound',
+      'worker-2 inbound',
+    ]);
+  });
+
+  test('a probe is planned for its own direction alone', () => {
+    expect(directions(planRound({ ...base, peers }))).toEqual(['worker-2 outbound']);
   });
 });

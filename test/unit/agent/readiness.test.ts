@@ -582,3 +582,29 @@ describe('a lab of four', () => {
     ]);
   });
 });
+
+describe('what the firewall’s rules say', () => {
+  const rules = {
+    kind: 'host-firewall',
+    requirement: 'canal.vxlan.firewall',
+    peer: 'worker-2',
+  } as const;
+
+  test('does not count while they do not tell: the path itself speaks', () => {
+    const untold = unknowing({ ...rules, reason: 'missing-net-admin' });
+    expect(readinessOf([passing({ peer: 'worker-2' }), untold], own).readiness).toBe('ready');
+    expect(readinessOf([unknowing({ peer: 'worker-2' }), untold], own)).toEqual({
+      readiness: 'unknown',
+      reasons: expect.not.arrayContaining([expect.stringContaining('firewall')]),
+    });
+  });
+
+  test('counts when they drop', () => {
+    const drops = failing({
+      ...rules,
+      reason: 'dropped-by-receiver-firewall',
+      culprit: blame(own),
+    });
+    expect(readinessOf([passing({ peer: 'worker-2' }), drops], own).readiness).toBe('not-ready');
+  });
+});

@@ -249,3 +249,45 @@ describe('the report in other formats', () => {
     expect(yaml).not.toMatch(/[&*]a\d/);
   });
 });
+
+describe('what the firewall’s rules say', () => {
+  const rules = { kind: 'host-firewall', peer: 'worker-2' } as const;
+  const evidence = { protocol: 'udp', port: 8472 };
+
+  test('passes are one line for all requirements', () => {
+    const [line, ...rest] = body([
+      finding({ ...rules, requirement: 'canal.vxlan.firewall', evidence }),
+      finding({ ...rules, requirement: 'canal.bgp.firewall', evidence, direction: 'inbound' }),
+    ]);
+    expect(line).toContain('2 of kind host-firewall: canal.vxlan.firewall, canal.bgp.firewall');
+    expect(rest.filter((one) => one.includes('firewall'))).toEqual([]);
+  });
+
+  test('so is what they do not tell, with why', () => {
+    const untold = { ...rules, outcome: 'unknown', reason: 'missing-net-admin' } as const;
+    const lines = body([
+      finding({ ...untold, requirement: 'canal.vxlan.firewall' }),
+      finding({ ...untold, requirement: 'canal.bgp.firewall' }),
+    ]);
+    expect(marksOf(lines)).toEqual(['UNKNOWN']);
+    expect(lines[0]).toContain('CAP_NET_ADMIN');
+  });
+
+  test('a failure names the rule', () => {
+    const decidedBy = 'inet filter input handle 12: udp dport 8472 drop';
+    const lines = body([
+      finding({
+        ...rules,
+        requirement: 'canal.vxlan.firewall',
+        outcome: 'fail',
+        reason: 'dropped-by-receiver-firewall',
+        direction: 'inbound',
+        evidence: { ...evidence, decidedBy },
+      }),
+    ]);
+    expect(lines[0]).toContain(
+      `UDP port 8472: the firewall of this node drops what comes in (${decidedBy})`,
+    );
+    expect(lines.join('\n')).toContain('cni-preflight explain udp/8472 --from 10.0.0.2');
+  });
+});

@@ -14,7 +14,11 @@ describe('what the program can do to a node is answered by a few files', () => {
     { what: 'ends the process', pattern: /process\.exit\(/, in: ['agent/main.ts'] },
     { what: 'creates metrics', pattern: /['"]prom-client['"]/, in: ['agent/metrics.ts'] },
     { what: 'opens a port for HTTP', pattern: /\.listen\(/, in: ['agent/server.ts'] },
-    { what: 'declares bind(2)', pattern: /int bind\(/, in: ['checks/host/libc.ts'] },
+    {
+      what: 'declares bind(2); the second for netlink alone, which has no port',
+      pattern: /int bind\(/,
+      in: ['checks/host/libc.ts', 'nftables/libc.ts'],
+    },
     {
       what: 'binds a socket: to an own address and a port that source-ports.ts hands out',
       pattern: /\.bind\(/,

@@ -103,7 +103,7 @@ describe('loadCatalogue', () => {
       name: 'a kind that no check tests',
       from: 'kind: udp-port',
       to: 'kind: udp-prot',
-      want: 'kitewire.yaml:50: requirements[2].kind: unknown kind "udp-prot"; did you mean udp-port? (valid: kernel-version, kernel-feature, sysctl, cni-files, port-owner, device-conflict, icmp-echo, udp-port, tcp-port, vxlan-path, ip-protocol, path-mtu, overlay-path, latency, datastore, peer-agreement)',
+      want: 'kitewire.yaml:50: requirements[2].kind: unknown kind "udp-prot"; did you mean udp-port? (valid: kernel-version, kernel-feature, sysctl, cni-files, port-owner, device-conflict, icmp-echo, udp-port, tcp-port, vxlan-path, ip-protocol, path-mtu, overlay-path, latency, datastore, host-firewall, peer-agreement)',
     },
     {
       name: 'a param of the wrong type',
