@@ -15,6 +15,7 @@ import type { LoadedConfiguration } from './config.ts';
 import { createDiscovery } from './discovery.ts';
 import type { ProviderVerdict, Readiness, StatusDocument } from './model.ts';
 import { type Node, openNode } from './node.ts';
+import { httpCarrier } from './peer-http.ts';
 import type { Peer } from './peer-list.ts';
 import {
   type ChosenProvider,
@@ -69,6 +70,7 @@ export async function runCheck(
     timeoutMs,
     cataloguePorts: cataloguePorts(catalogue),
     onDropped: () => {},
+    carriers: (mac) => [httpCarrier(mac)],
     onAsked: () => {
       lastAsked = performance.now();
     },

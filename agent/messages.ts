@@ -308,6 +308,11 @@ const words: Readonly<Record<Reason, Words>> = {
         : `${facts.thing}: no agent answers on ${facts.receiver}, so nobody can say what arrived`,
     next: runAgent,
   },
+  'key-mismatch': {
+    message: ({ sender, receiver }) =>
+      `the agents on ${sender} and ${receiver} have different keys, or only one has a key: neither answers the other`,
+    next: () => 'sha256sum KEYFILE on both nodes; give every node the same --key-file, or none',
+  },
   'peer-unreachable': {
     // Of the peer's own way to this node nothing was heard: it is the peer that does not answer.
     message: ({ get, sender, receiver }) =>

@@ -67,6 +67,9 @@ export const noProvider = {
   requirements: [],
 } as const;
 
+/** A peer that was heard with another key is believed to have it for so long. */
+const wrongKeyMemoryMs = 5 * 60_000;
+
 /** Opens sockets and witness. Without CAP_NET_RAW it opens what an ordinary user may have. */
 export async function openNode(options: NodeOptions): Promise<Node> {
   const machine = createMachine();
@@ -96,6 +99,8 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   let overlay: Readonly<Record<string, string>> = {};
   let underlay = await underlayAddresses(host, []);
   const channels = new Map<string, PeerChannel>();
+  /** When a peer was last heard with another key. Anybody can forge that; it only chooses the words for what is unknown anyway. */
+  const wrongKeys = new Map<string, number>();
   const carriers = [...datagramCarriers(network), ...(options.carriers?.(mac) ?? [])];
 
   const witness = new Witness(network, {
@@ -106,6 +111,9 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       return typeof answer === 'string' ? undefined : answer;
     },
     isPeer: (address) => peerAddresses.has(address),
+    onWrongKey: (address) => {
+      if (peerAddresses.has(address)) wrongKeys.set(address, performance.now());
+    },
     tproxyPossible: async (port) => await host.tproxyPossible('udp', port),
   });
   const service = createPeerService({
@@ -145,7 +153,8 @@ export async function openNode(options: NodeOptions): Promise<Node> {
     async setPeers(peers) {
       const addresses = peers.flatMap((peer) => Object.values(peer.addresses));
       peerAddresses = new Set(addresses);
-      for (const key of channels.keys()) if (!peerAddresses.has(key)) channels.delete(key);
+      for (const known of [channels, wrongKeys])
+        for (const key of known.keys()) if (!peerAddresses.has(key)) known.delete(key);
       underlay = await underlayAddresses(host, addresses);
     },
     async setProvider({ facts: next, overlayDevices, requirements }) {
@@ -167,6 +176,8 @@ export async function openNode(options: NodeOptions): Promise<Node> {
         carriers,
         timeoutMs: options.timeoutMs,
         confirmMs: options.timeoutMs * 8 + 2000,
+        heardWrongKey: () =>
+          performance.now() - (wrongKeys.get(address) ?? -Infinity) < wrongKeyMemoryMs,
       });
       channels.set(address, channel);
       return channel;

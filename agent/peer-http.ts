@@ -23,9 +23,10 @@ export function httpCarrier(mac: Mac | undefined): Carrier {
       timeoutMs,
       signal,
     );
-    if (response === undefined) return undefined;
+    if (response?.status === 401 && isUnsignedProblem(response.body)) return 'wrong-key';
+    if (response?.status !== 200) return undefined;
     if (mac !== undefined && !isSigned(mac, `${op} response`, response.body, response.signature))
-      return undefined;
+      return 'wrong-key';
     return response.body;
   };
 }
@@ -68,6 +69,11 @@ export function createPeerApi(options: {
   };
 }
 
+/** Not any 401: something else may listen on the port. */
+function isUnsignedProblem(body: Uint8Array): boolean {
+  return Buffer.from(body).includes('"UNSIGNED"');
+}
+
 function problem(
   status: number,
   code: string,
@@ -102,6 +108,12 @@ function isSigned(
   return wanted.length === given.length && timingSafeEqual(wanted, given);
 }
 
+interface PeerResponse {
+  readonly status: number;
+  readonly body: Uint8Array;
+  readonly signature: string | undefined;
+}
+
 function post(
   given: {
     readonly address: string;
@@ -111,7 +123,7 @@ function post(
   },
   timeoutMs: number,
   signal: AbortSignal,
-): Promise<{ body: Uint8Array; signature: string | undefined } | undefined> {
+): Promise<PeerResponse | undefined> {
   return new Promise((resolve) => {
     const call = httpRequest(
       {
@@ -141,8 +153,9 @@ function post(
         response.on('close', () => {
           const signature = response.headers[signatureHeader];
           resolve(
-            response.complete && response.statusCode === 200
+            response.complete
               ? {
+                  status: response.statusCode ?? 0,
                   body: Buffer.concat(chunks),
                   signature: typeof signature === 'string' ? signature : undefined,
                 }

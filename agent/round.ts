@@ -82,9 +82,18 @@ async function answerTest(test: PlannedTest, input: RoundInput): Promise<Answer>
       return { outcome: 'skip', reason: 'other-slot' };
   }
   const own = input.hostFor === undefined ? shared : { ...shared, host: input.hostFor(test) };
-  return await runTest(requirement, target, own, peer, signal, (error) => {
+  const answer = await runTest(requirement, target, own, peer, signal, (error) => {
     input.onCrash(test, error);
   });
+  return peer?.keyMismatch() === true ? withMismatch(answer) : answer;
+}
+
+/** Where nobody can be asked what arrived because the keys differ, that is what there is to mend. */
+function withMismatch(answer: Answer): Answer {
+  const { outcome } = answer;
+  if (outcome !== 'unknown') return answer;
+  const blind = answer.reason === 'no-witness' || answer.reason === 'refused-unwitnessed';
+  return blind ? unknown('key-mismatch', answer.evidence) : answer;
 }
 
 type PeerTest = PlannedTest & { readonly target: PeerTarget };
@@ -113,7 +122,9 @@ async function askPeer({ target, tests }: PeerGroup, input: RoundInput): Promise
   const channel = node.channel(target.address, target.family);
   const facts = await channel.facts(signal);
   if (signal.aborted) return;
-  const presence = facts === undefined ? await hostPresence(target, input) : 'reachable';
+  const mismatch = facts === undefined && channel.keyMismatch();
+  const presence =
+    facts === undefined && !mismatch ? await hostPresence(target, input) : 'reachable';
   input.onPresence(target.address, presence);
   const wanted = tests.filter(
     ({ requirement }) =>
@@ -133,13 +144,15 @@ async function askPeer({ target, tests }: PeerGroup, input: RoundInput): Promise
   if (signal.aborted) return;
   for (const test of wanted) {
     const verdict = verdicts?.find(({ requirement }) => requirement === test.requirement.id);
-    input.onInbound(test, ownBlindness(verdict ?? absent(test, presence), target, input));
+    const silent = absent(test, presence, mismatch);
+    input.onInbound(test, ownBlindness(verdict ?? silent, target, input));
   }
 }
 
 /** What is known of the way from a peer whose agent gave no answer about it. */
-function absent(test: PlannedTest, presence: AgentPresence): PeerVerdict {
-  const reason = presence === 'unreachable' ? 'peer-unreachable' : 'peer-has-not-probed';
+function absent(test: PlannedTest, presence: AgentPresence, mismatch: boolean): PeerVerdict {
+  const notHeard = presence === 'unreachable' ? 'peer-unreachable' : 'peer-has-not-probed';
+  const reason = mismatch ? 'key-mismatch' : notHeard;
   const answer = unknown(reason, { agent: presence });
   return { requirement: test.requirement.id, answer, ageSeconds: 0 };
 }

@@ -156,6 +156,7 @@ export const reasons = [
   'wrong-host',
   // could not tell, or does not apply
   'no-witness',
+  'key-mismatch',
   'peer-unreachable',
   'peer-has-not-probed',
   'unconfirmed',

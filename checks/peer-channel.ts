@@ -56,6 +56,8 @@ export interface PeerVerdict {
 export interface PeerChannel {
   readonly address: string;
   readonly family: Family;
+  /** Whether an agent is there that has another key than this one, or a key where this one has none, or none where this one has. */
+  keyMismatch(): boolean;
   /** What the agent runs, asked anew: an answer proves that the agent is alive now. */
   facts(signal: AbortSignal): Promise<PeerFacts | undefined>;
   /** Whether these UDP probes of ours (by nonce) passed the peer's INPUT. */

@@ -1,5 +1,4 @@
 /** @module Asks a peer's agent, by whatever still passes: UDP to our own port, ICMP echo, HTTP. */
-import type { Family } from './check.ts';
 import { HostError } from './host/host.ts';
 import type { Path } from './host/network.ts';
 import { type LinuxNetwork } from './host/network-linux.ts';
@@ -20,13 +19,13 @@ import { pause } from './time.ts';
 /** Port of the agent, UDP and TCP. Nobody binds it on UDP: the raw witness sees what is sent there. */
 export const agentPort = 10472;
 
-/** Carries a request and brings back the body of the response, or undefined when none came. */
+/** Carries a request and brings back the body of the response, undefined when none came, or that the two have different keys. */
 export type Carrier = (
   path: Path,
   request: Request,
   timeoutMs: number,
   signal: AbortSignal,
-) => Promise<Uint8Array | undefined>;
+) => Promise<Uint8Array | 'wrong-key' | undefined>;
 
 /** The two carriers that need no connection: a UDP datagram, and an ICMP echo. */
 export function datagramCarriers(network: LinuxNetwork): readonly Carrier[] {
@@ -70,9 +69,12 @@ export function createPeerChannel(options: {
   readonly timeoutMs: number;
   /** How long the peer may take to probe us. */
   readonly confirmMs: number;
+  /** Whether the peer was heard lately with another key. */
+  readonly heardWrongKey?: () => boolean;
 }): PeerChannel {
   const { path, carriers, timeoutMs } = options;
   let preferred: Carrier | undefined;
+  let wrongKey = false;
 
   /** A carrier that cannot have a socket is one that brings nothing. */
   async function carry(
@@ -81,7 +83,13 @@ export function createPeerChannel(options: {
     signal: AbortSignal,
   ): Promise<Uint8Array | undefined> {
     try {
-      return await carrier(path, request, timeoutMs, signal);
+      const body = await carrier(path, request, timeoutMs, signal);
+      if (body === 'wrong-key') {
+        wrongKey = true;
+        return undefined;
+      }
+      if (body !== undefined) wrongKey = false;
+      return body;
     } catch (error) {
       if (error instanceof HostError) return undefined;
       throw error;
@@ -144,6 +152,7 @@ export function createPeerChannel(options: {
   return {
     address: path.destination,
     family: path.family,
+    keyMismatch: () => wrongKey || options.heardWrongKey?.() === true,
     facts: async (signal) => await read({ op: 'facts' }, readFacts, signal),
     heard: async (nonces, signal) => {
       const answer = await read(
@@ -169,9 +178,4 @@ export function createPeerChannel(options: {
       return verdicts;
     },
   };
-}
-
-/** A path to an address of either family. */
-export function pathTo(destination: string, family: Family, source?: string): Path {
-  return source === undefined ? { family, destination } : { family, destination, source };
 }

@@ -45,6 +45,8 @@ export interface WitnessOptions {
   readonly onRequest: (request: PeerRequest) => Promise<Uint8Array | undefined>;
   /** Whether an address is one of a peer: of strangers less is remembered. */
   readonly isPeer: (address: string) => boolean;
+  /** Told of an address that sends what is signed with another key, or signed or unsigned where it must not be. */
+  readonly onWrongKey?: (address: string) => void;
   /** Whether a rule might hand a datagram for this port to a transparent proxy; undefined when it could not look. */
   readonly tproxyPossible: (port: number) => Promise<boolean | undefined>;
 }
@@ -70,6 +72,8 @@ const maximumTproxiedPorts = 1024;
 const tproxyMemoryMs = 15_000;
 const receiveBuffer = 1 << 20;
 const fixedTtl = 64;
+/** What a message is that a peer with another key sends, or one without a key, or with one where this node has none. */
+const wrongKey: ReadonlySet<string> = new Set(['bad-mac', 'unsigned', 'signed-without-key']);
 
 /** Raw sockets that see our own probes after the INPUT hook, and answer them. */
 export class Witness implements AsyncDisposable {
@@ -257,12 +261,13 @@ export class Witness implements AsyncDisposable {
       return;
     }
     const decoded = decodeMessage(udp.payload.subarray(preambleBytes), this.#network.options.mac);
+    const source = formatAddress(packet.source);
     if ('malformed' in decoded) {
       drop(decoded.malformed);
+      if (wrongKey.has(decoded.malformed)) this.#options.onWrongKey?.(source);
       return;
     }
     const { message } = decoded;
-    const source = formatAddress(packet.source);
     if (message.session === this.#network.options.session) return;
     if (!this.#replays.accept(source, message.session, message.nonce)) {
       drop('replayed');
@@ -434,12 +439,13 @@ export class Witness implements AsyncDisposable {
     const { family, data } = echo;
     const { onDropped, mac, session } = this.#network.options;
     const decoded = decodeMessage(data, mac);
+    const source = formatAddress(echo.source);
     if ('malformed' in decoded) {
       onDropped(decoded.malformed);
+      if (wrongKey.has(decoded.malformed)) this.#options.onWrongKey?.(source);
       return;
     }
     const { message } = decoded;
-    const source = formatAddress(echo.source);
     if (message.type !== 'request' || message.session === session) return;
     if (!this.#replays.accept(source, message.session, message.nonce)) {
       onDropped('replayed');

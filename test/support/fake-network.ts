@@ -83,7 +83,7 @@ export type PeerScript = {
     | PeerChannel[M]
     | Awaited<ReturnType<PeerChannel[M]>>
     | 'silent';
-};
+} & { readonly keyMismatch?: boolean };
 
 /** Builds the way to a peer's agent. */
 export function fakePeer(script: PeerScript = {}): PeerChannel {
@@ -91,6 +91,7 @@ export function fakePeer(script: PeerScript = {}): PeerChannel {
   return {
     address: peerAddress.ipv4,
     family: 'ipv4',
+    keyMismatch: () => script.keyMismatch ?? false,
     facts: async (...given) => await play(script.facts, 'the question for facts', given),
     heard: async (...given) => await play(script.heard, 'the question for what was heard', given),
     watch: async (...given) => await play(script.watch, 'the opening of a watch', given),

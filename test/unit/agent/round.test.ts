@@ -158,6 +158,13 @@ describe('a peer that says nothing of the way to us', () => {
       reason: 'peer-has-not-probed',
     },
     {
+      name: 'has an agent with another key',
+      replied: true,
+      channel: { ...noAgent, keyMismatch: () => true },
+      presence: 'reachable',
+      reason: 'key-mismatch',
+    },
+    {
       name: 'is not there',
       replied: false,
       channel: noAgent,
@@ -175,6 +182,24 @@ describe('a peer that says nothing of the way to us', () => {
       ['canal.vxlan', { answer: { outcome: 'unknown', reason, evidence: { agent: presence } } }],
     ]);
   });
+});
+
+test.each([
+  { keyMismatch: true, reason: 'key-mismatch' },
+  { keyMismatch: false, reason: 'no-witness' },
+])('silence of a peer is $reason when its key differs: $keyMismatch', async (given) => {
+  const channel = { ...noAgent, keyMismatch: () => given.keyMismatch };
+  const network = { udp: () => ({}), tcp: () => ({}), echo: () => ({ replied: true }) };
+  const node = fakeNode({ network, channel: () => channel });
+  const { answers } = await round(node, [towards(udpRequirement())]);
+  expect(answers).toMatchObject([['canal.vxlan', { outcome: 'unknown', reason: given.reason }]]);
+});
+
+test('a key that differs is no matter where something was seen', async () => {
+  const channel = { ...noAgent, keyMismatch: () => true };
+  const node = fakeNode({ network: { udp: () => seen }, channel: () => channel });
+  const { answers } = await round(node, [towards(udpRequirement())]);
+  expect(answers).toMatchObject([['canal.vxlan', { outcome: 'pass' }]]);
 });
 
 test.each<{ witnesses: FakeNode['witnesses']; reason: string }>([

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { HostError } from '../../../checks/host/host.ts';
 import type { ProbeWish } from '../../../checks/peer-channel.ts';
-import { type Carrier, createPeerChannel, pathTo } from '../../../checks/peer-client.ts';
+import { type Carrier, createPeerChannel } from '../../../checks/peer-client.ts';
 import { type Request, writeBody } from '../../../checks/peer-protocol.ts';
 import { peerAddress, someFacts } from '../../support/fake-network.ts';
 
@@ -41,7 +41,7 @@ const forever = new AbortController().signal;
 
 function channelOf(...carriers: readonly { carry: Carrier }[]) {
   return createPeerChannel({
-    path: pathTo(peerAddress.ipv4, 'ipv4'),
+    path: { family: 'ipv4', destination: peerAddress.ipv4 },
     carriers: carriers.map(({ carry }) => carry),
     timeoutMs: 1000,
     confirmMs: 10_000,
@@ -251,11 +251,35 @@ describe('wishes', () => {
   });
 });
 
-test('a path has a source only if one is given', () => {
-  expect(pathTo('192.0.2.2', 'ipv4')).toEqual({ family: 'ipv4', destination: '192.0.2.2' });
-  expect(pathTo('192.0.2.2', 'ipv4', '192.0.2.1')).toEqual({
-    family: 'ipv4',
-    destination: '192.0.2.2',
-    source: '192.0.2.1',
+describe('a peer with another key', () => {
+  const refused: Carrier = async () => await Promise.resolve('wrong-key');
+
+  test('is known as one once a carrier was refused, until an answer comes', async () => {
+    let good = false;
+    const { carry } = carrier(() => (good ? someFacts() : silence));
+    const channel = channelOf({ carry }, { carry: refused });
+    expect(channel.keyMismatch()).toBe(false);
+    expect((await timed(channel.facts(forever))).value).toBeUndefined();
+    expect(channel.keyMismatch()).toBe(true);
+    good = true;
+    expect((await timed(channel.facts(forever))).value).toEqual(someFacts());
+    expect(channel.keyMismatch()).toBe(false);
+  });
+
+  test('is none that is merely silent', async () => {
+    const channel = channelOf(carrier(never));
+    await timed(channel.facts(forever));
+    expect(channel.keyMismatch()).toBe(false);
+  });
+
+  test('may have betrayed it by what it sent', () => {
+    const channel = createPeerChannel({
+      path: { family: 'ipv4', destination: peerAddress.ipv4 },
+      carriers: [],
+      timeoutMs: 1000,
+      confirmMs: 10_000,
+      heardWrongKey: () => true,
+    });
+    expect(channel.keyMismatch()).toBe(true);
   });
 });

@@ -291,6 +291,27 @@ describe.each(['ipv4', 'ipv6'] as const)('a probe over %s', (family) => {
   });
 });
 
+describe('what a peer with another key sends', () => {
+  const other: Mac = (bytes) => createHmac('sha256', 'another').update(bytes).digest();
+
+  test.each<{ name: string; own?: Mac; theirs?: Mac; told: boolean }>([
+    { name: 'both have the same', own: mac, theirs: mac, told: false },
+    { name: 'neither has one', told: false },
+    { name: 'they differ', own: mac, theirs: other, told: true },
+    { name: 'only this node has one', own: mac, told: true },
+    { name: 'only the peer has one', theirs: other, told: true },
+  ])('is told where $name: $told', async ({ own, theirs, told }) => {
+    const strange: string[] = [];
+    const lab = await witnessOf({
+      ...(own === undefined ? {} : { mac: own }),
+      onWrongKey: (from) => strange.push(from),
+    });
+    await send(lab, 'ipv4', probe('ipv4'), theirs === undefined ? {} : { mac: theirs });
+    expect(strange).toEqual(told ? [there.ipv4] : []);
+    expect(lab.dropped).toHaveLength(told ? 1 : 0);
+  });
+});
+
 describe('a witness that had no room for what came', () => {
   test('says so of its family, and how long ago that was', async () => {
     const { witness, sockets, overflown } = await witnessOf();
