@@ -29,11 +29,23 @@ export function maskOf(count: number, length: number): Uint8Array {
 }
 
 export function parseIPv4(text: string): Uint8Array | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
-  const numbers = match.slice(1).map(Number);
-  return numbers.every((number) => number < 256) ? Uint8Array.from(numbers) : undefined;
+  const bytes = new Uint8Array(4);
+  let part = 0;
+  let number = -1;
+  for (let index = 0; index <= text.length; index++) {
+    const digit = text.charCodeAt(index) - 48;
+    if (digit >= 0 && digit <= 9) {
+      number = (number === -1 ? 0 : number * 10) + digit;
+      if (number > 255) return undefined;
+    } else if ((index === text.length || digit === dot) && number !== -1 && part < 4) {
+      bytes[part] = number;
+      part += 1;
+      number = -1;
+    } else return undefined;
+  }
+  return part === 4 ? bytes : undefined;
 }
+const dot = '.'.charCodeAt(0) - 48;
 
 /** RFC 4291, section 2.2. A zone (`%eth0`) is left away. */
 export function parseIPv6(text: string): Uint8Array | undefined {

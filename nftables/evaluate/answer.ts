@@ -1,7 +1,6 @@
 /** @module What was noted on the way -> the answer. */
-import { destinationOf } from './journey.ts';
 import type { BaseResult } from './run.ts';
-import type { PacketState } from './state.ts';
+import { destinationOf, type PacketState } from './state.ts';
 import { maybe, no, type Ternary, yes } from './ternary.ts';
 import { isSame, type Journey } from './traverse.ts';
 import type { Answer, Decider, Possibility } from './types.ts';
@@ -25,8 +24,9 @@ export function answerOf(
       verdict === 'undetermined' ? [] : possible.slice(1).map(({ decidedBy }) => decidedBy),
     possible,
     path: journey.path,
-    chains: journey.results.map(({ base, possible: ways }) => ({
+    chains: journey.results.map(({ base, met, possible: ways }) => ({
       chain: base.chain,
+      met: met ? 'yes' : 'maybe',
       possible: ways,
     })),
     unknowns: journey.unknowns,

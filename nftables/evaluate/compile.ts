@@ -153,7 +153,10 @@ const trackingExtensions =
 /** conntrack's hooks are there once a rule of the family asks for it (nf_ct_netns_get). */
 function trackingOf(ruleset: Ruleset): (family: 'ip' | 'ip6') => boolean {
   const families = new Set<Family>();
-  for (const chain of ruleset.chains) if (chain.base?.type === 'nat') families.add(chain.family);
+  // The chains of legacy NAT load nothing: its targets do.
+  for (const { base, backend, family } of ruleset.chains) {
+    if (base?.type === 'nat' && backend === 'nf_tables') families.add(family);
+  }
   for (const { family, expressions } of ruleset.rules) {
     if (families.has(family)) continue;
     const asks = expressions.some((expression) =>

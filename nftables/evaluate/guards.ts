@@ -5,7 +5,7 @@
 import type { Expression, Rule } from '../model.ts';
 import { startOf } from './expressions/payload.ts';
 import { keyOf } from './expressions/sets.ts';
-import type { Machine } from './machine.ts';
+import type { Device, Machine } from './machine.ts';
 import { reaches } from './state.ts';
 import { no, yes } from './ternary.ts';
 
@@ -255,12 +255,15 @@ function metaReader(key: string, mask: Uint8Array | undefined, length: number): 
     view.setUint32(0, value, true);
     return read(word);
   };
+  const readName = ({ present, name, nameKnown }: Device): number | string | undefined => {
+    if (present === no) return read(unnamed);
+    return name === undefined ? undefined : read(name, nameKnown);
+  };
   switch (key) {
     case 'iifname':
-      return ({ input }) => (input.present === no ? read(unnamed) : input.name && read(input.name));
+      return ({ input }) => readName(input);
     case 'oifname':
-      return ({ output }) =>
-        output.present === no ? read(unnamed) : output.name && read(output.name);
+      return ({ output }) => readName(output);
     case 'iif':
       return ({ input }) => readWord(input.present === no ? 0 : input.index);
     case 'oif':

@@ -7,8 +7,8 @@ import type { Environment, Route } from './types.ts';
 export interface Host {
   readonly environment: Environment;
   device(name: string): Device;
-  /** Name of the device of that number. */
-  nameOf(index: number): string | undefined;
+  /** The bridge or VRF that a device belongs to. */
+  masterOf(name: string | undefined): Device | undefined;
   /** Whether an address is one of this host (of type local). */
   isLocal(family: 'ip' | 'ip6', value: Uint8Array, known: Uint8Array): Ternary;
   /** The route to an address; `none` if there is none for sure, undefined if it cannot be told. */
@@ -30,7 +30,6 @@ const tables = ['local', 'main', 'default'] as const;
 
 export function prepareHost(environment: Environment): Host {
   const devices = new Map<string, Device>();
-  const names = new Map<number, string>();
   for (const { name, index, type, group, kind } of environment.interfaces ?? []) {
     devices.set(name, {
       present: yes,
@@ -40,7 +39,6 @@ export function prepareHost(environment: Environment): Host {
       group,
       kind: kind ?? null,
     });
-    names.set(index, name);
   }
   const routes = environment.routes === undefined ? undefined : sortRoutes(environment.routes);
   const addresses = {
@@ -69,8 +67,16 @@ export function prepareHost(environment: Environment): Host {
 
   return {
     environment,
-    device: (name) => devices.get(name) ?? { present: yes, name: nameBytes(name) },
-    nameOf: (index) => names.get(index),
+    device(name) {
+      const device = devices.get(name) ?? { present: yes, name: nameBytes(name) };
+      // Questions may name devices that are not there: a bounded number is kept.
+      if (devices.size < 1000) devices.set(name, device);
+      return device;
+    },
+    masterOf(name) {
+      const master = environment.interfaces?.find((one) => one.name === name)?.master;
+      return master === undefined ? undefined : this.device(master);
+    },
     addressesOf: (name, family) =>
       (environment.interfaces ?? [])
         .filter((one) => one.name === name)

@@ -24,12 +24,16 @@ const mostRules = 2_000_000;
 export function compile(ruleset: Ruleset, environment: Environment): Evaluator {
   const program = compileRuleset(ruleset);
   const host = prepareHost(environment);
-  const stages = { ip: stagesFor(program, 'ip'), ip6: stagesFor(program, 'ip6') };
+  const stages = stagesFor(program);
+  // One question is answered at a time: all use the same registers.
+  const { registers, known, origins } = createRegisters();
   return {
     evaluate(packet) {
       const start = initialState(packet);
       const machine: Machine = {
-        ...createRegisters(),
+        registers,
+        known,
+        origins,
         state: start,
         protocolFamily: packet.family,
         hook: 'prerouting',
@@ -45,14 +49,14 @@ export function compile(ruleset: Ruleset, environment: Environment): Evaluator {
         budget: mostRules,
         lastVersion: 0,
         local: packet.direction === 'out',
-        ...(packet.userId === undefined ? {} : { userId: packet.userId }),
-        ...(packet.groupId === undefined ? {} : { groupId: packet.groupId }),
+        userId: packet.userId,
+        groupId: packet.groupId,
       };
       const journey: Journey = {
         program,
         packet,
         machine,
-        stages: stages[packet.family],
+        stages,
         path: [],
         unknowns: [],
         results: [],

@@ -1,8 +1,10 @@
 /** @module From the first hook to the last, with the routing decisions between them. */
+import { anyDevice, inputOf, outputOf, textOf } from './devices.ts';
 import { noDevice, someDevice } from './host.ts';
-import { type Device, joinStates } from './machine.ts';
+import { change, type Device, joinStates } from './machine.ts';
 import { initialState } from './packet.ts';
 import type { PacketState } from './state.ts';
+import { destinationOf } from './state.ts';
 import { maybe, no, type Ternary, yes } from './ternary.ts';
 import { lookUp } from './tracking.ts';
 import { type Journey, passHook } from './traverse.ts';
@@ -21,62 +23,75 @@ export function travel(journey: Journey): PacketState | undefined {
   }
 }
 
-function inputOf({ packet, machine }: Journey): Device {
-  return packet.inInterface === undefined ? someDevice : machine.host.device(packet.inInterface);
+interface Entered {
+  readonly state: PacketState;
+  /** The device that the IP layer sees: a bridge instead of its port. */
+  readonly input: Device;
 }
 
-/** The device that was asked for, or that the route to the packet's destination leads to. */
-function outputOf({ packet, machine }: Journey, state: PacketState): Device {
-  if (packet.outInterface !== undefined && state.redirected === no) {
-    return machine.host.device(packet.outInterface);
-  }
-  const { value, known } = destinationOf(state);
-  const route = machine.host.route(state.family, value, known);
-  if (route === undefined || route === 'none') return someDevice;
-  if (route.type === 'local') return machine.host.device('lo');
-  const [only] = route.interfaces;
-  return only !== undefined && route.interfaces.length === 1
-    ? machine.host.device(only)
-    : someDevice;
-}
-
-export function destinationOf({ family, bytes, known }: PacketState): {
-  readonly value: Uint8Array;
-  readonly known: Uint8Array;
-} {
-  const [at, length] = family === 'ip' ? [16, 4] : [24, 16];
-  return { value: bytes.subarray(at, at + length), known: known.subarray(at, at + length) };
-}
-
-/** Ingress and prerouting, which what comes from outside meets whatever it is for. */
-function enter(journey: Journey, input: Device): PacketState | undefined {
-  const { packet, machine } = journey;
-  const start = machine.state;
+/** Ingress, the bridge and prerouting, which what comes from outside meets whatever it is for. */
+function enter(journey: Journey): Entered | undefined {
+  const { packet, machine, program } = journey;
+  const { host } = machine;
+  let state = machine.state;
+  const device = inputOf(journey);
   // A packet that this host sent to itself has its entry of conntrack still.
-  if (input.type === loopbackType && journey.program.tracks(start.family)) {
-    machine.state = { ...start, conntrack: lookUp(packet, start) };
+  if (device.type === loopbackType && program.tracks(state.family)) {
+    state = { ...state, conntrack: lookUp(packet, state) };
   }
-  const devices = { input, output: noDevice, name: packet.inInterface };
-  const arrived = passHook(journey, 'ingress', machine.state, devices);
-  if (arrived === undefined) return undefined;
-  return passHook(journey, 'prerouting', reassembled(journey, arrived), devices);
+  const master = host.masterOf(packet.inInterface);
+  const first = passHook(journey, 'ingress', state, {
+    input: device,
+    output: noDevice,
+    name: textOf(device),
+  });
+  if (first === undefined) return undefined;
+  const bridged = master?.kind === 'bridge';
+  const input = bridged ? master : master === undefined ? device : anyDevice(host);
+  state = first;
+  if (bridged || device.kind === 'bridge' || device.kind === undefined) {
+    const port = {
+      family: 'bridge',
+      input: bridged ? device : anyDevice(host),
+      output: noDevice,
+    } as const;
+    const doubtful = !bridged && device.kind !== 'bridge';
+    for (const hook of ['prerouting', 'input'] as const) {
+      const next = passHook(journey, hook, state, { ...port, doubtful });
+      if (next === undefined) return undefined;
+      state = next;
+    }
+  }
+  if (bridged) {
+    const again = passHook(journey, 'ingress', state, {
+      input,
+      output: noDevice,
+      name: textOf(input),
+    });
+    if (again === undefined) return undefined;
+    state = again;
+  }
+  const routed = passHook(journey, 'prerouting', reassembled(journey, state), {
+    input: bridged ? input : device,
+    output: noDevice,
+  });
+  return routed === undefined ? undefined : { state: routed, input };
 }
 
 function travelIn(journey: Journey): PacketState | undefined {
-  const input = inputOf(journey);
   const start = journey.machine.state;
-  const routed = enter(journey, input);
-  if (routed === undefined) return undefined;
-  const local = isLocalStill(journey, start, routed);
-  if (local === yes) return passHook(journey, 'input', routed, { input, output: noDevice });
-  if (local === no) return passOn(journey, routed, input);
-  const met = journey.met;
+  const entered = enter(journey);
+  if (entered === undefined) return undefined;
+  const { state, input } = entered;
+  const local = isLocalStill(journey, start, state);
+  if (local === yes) return passHook(journey, 'input', state, { input, output: noDevice });
+  if (local === no) return passOn(journey, entered);
+  const { met } = journey;
   journey.met = false;
-  const [delivered, forwarded] = [
-    passHook(journey, 'input', routed, { input, output: noDevice }),
-    passOn(journey, routed, input),
-  ];
-  journey.met = met && journey.ended.length === 0;
+  const ended = journey.ended.length;
+  const delivered = passHook(journey, 'input', state, { input, output: noDevice });
+  const forwarded = passOn(journey, entered);
+  journey.met = met && journey.ended.length === ended;
   return joinStates(journey.machine, delivered, forwarded);
 }
 
@@ -87,19 +102,33 @@ function isLocalStill({ machine }: Journey, before: PacketState, after: PacketSt
   const same =
     asked.value.every((byte, index) => byte === found.value[index]) &&
     asked.known.every((byte, index) => byte === found.known[index]);
-  if (same) return yes;
-  const onlyLocal = machine.rewrites.every(({ kind }) => kind === 'redirect' || kind === 'tproxy');
-  if (onlyLocal) return yes;
-  const local = machine.host.isLocal(after.family, found.value, found.known);
+  const { rewrites, host } = machine;
+  const redirects = rewrites.every(({ kind }) => kind === 'redirect' || kind === 'tproxy');
+  if (same || redirects) return yes;
+  const local = host.isLocal(after.family, found.value, found.known);
   // If no rule changed it after all, it is for this host.
   return after.redirected === maybe && local === no ? maybe : local;
 }
 
 /** Forward, postrouting and egress. */
-function passOn(journey: Journey, state: PacketState, input: Device): PacketState | undefined {
+function passOn(journey: Journey, { state, input }: Entered): PacketState | undefined {
+  const { machine } = journey;
   const output = outputOf(journey, state);
-  const forwarded = passHook(journey, 'forward', state, { input, output });
+  machine.state = state;
+  spendHop(journey);
+  const forwarded = passHook(journey, 'forward', machine.state, { input, output });
   return forwarded === undefined ? undefined : leave(journey, forwarded, input, output);
+}
+
+/** ip_forward and ip6_forward take one from the time to live before the hook. */
+function spendHop({ machine }: Journey): void {
+  const { state } = machine;
+  const at = state.family === 'ip' ? 8 : 7;
+  const left = state.bytes[at] ?? 0;
+  if (state.known[at] !== 255 || left === 0) return;
+  const bytes = state.bytes.slice();
+  bytes[at] = left - 1;
+  change(machine, { bytes });
 }
 
 function leave(
@@ -108,24 +137,30 @@ function leave(
   input: Device,
   output: Device,
 ): PacketState | undefined {
-  const sent = passHook(journey, 'postrouting', state, { input, output });
+  let sent = passHook(journey, 'postrouting', state, { input, output });
   if (sent === undefined) return undefined;
+  if (output.kind === 'bridge' || output.kind === undefined) {
+    const port = anyDevice(journey.machine.host);
+    for (const hook of ['output', 'postrouting'] as const) {
+      sent = passHook(journey, hook, sent, {
+        family: 'bridge',
+        input: noDevice,
+        output: port,
+        doubtful: output.kind !== 'bridge',
+      });
+      if (sent === undefined) return undefined;
+    }
+  }
   return passHook(journey, 'egress', sent, { input: noDevice, output, name: textOf(output) });
 }
 
-function textOf({ name }: Device): string | undefined {
-  return name === undefined ? undefined : new TextDecoder().decode(name).replace(/\0.*/s, '');
-}
-
 function travelForward(journey: Journey): PacketState | undefined {
-  const input = inputOf(journey);
-  const routed = enter(journey, input);
-  return routed === undefined ? undefined : passOn(journey, routed, input);
+  const entered = enter(journey);
+  return entered === undefined ? undefined : passOn(journey, entered);
 }
 
 function travelOut(journey: Journey): PacketState | undefined {
-  const { machine } = journey;
-  const start = reassembled(journey, machine.state);
+  const start = reassembled(journey, journey.machine.state);
   const output = outputOf(journey, start);
   const sent = passHook(journey, 'output', start, { input: noDevice, output });
   if (sent === undefined) return undefined;
@@ -139,10 +174,8 @@ function rerouted(
   after: PacketState,
   output: Device,
 ): Device {
-  if (after.redirected !== no) {
-    const device = outputOf(journey, after);
-    return after.redirected === yes ? device : someDevice;
-  }
+  if (after.redirected === yes) return outputOf(journey, after);
+  if (after.redirected === maybe) return someDevice;
   const marked = after.mark !== before.mark || after.markKnown !== before.markKnown;
   const byMark = journey.machine.host.environment.hasPolicyRouting !== false;
   return marked && byMark && journey.packet.outInterface === undefined ? someDevice : output;
@@ -153,15 +186,14 @@ function reassembled({ packet, program, machine }: Journey, state: PacketState):
   if (state.fragment === 'none' || !program.tracks(state.family)) return state;
   const { length: _length, ...rest } = packet;
   const whole = initialState({ ...rest, fragment: 'none' });
-  machine.lastVersion += 1;
-  return {
-    ...state,
-    version: machine.lastVersion,
+  machine.state = state;
+  change(machine, {
     fragment: 'none',
     bytes: whole.bytes,
     known: whole.known,
     transportOffset: whole.transportOffset,
     certainLength: whole.certainLength,
     largestLength: whole.largestLength,
-  };
+  });
+  return machine.state;
 }

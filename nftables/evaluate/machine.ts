@@ -11,6 +11,8 @@ export interface Device {
   readonly present: Ternary;
   /** 16 bytes, padded with zeros. Absent: not known, as all below. */
   readonly name?: Uint8Array;
+  /** The bits of the name that are known. Absent: all. */
+  readonly nameKnown?: Uint8Array;
   readonly index?: number;
   /** ARPHRD_* */
   readonly type?: number;
@@ -24,10 +26,12 @@ export type Ending = Verdict | { readonly code: 'reject'; readonly reject: Rejec
 
 /**
  * What a step of a rule says. `no`: the rule does not match, `maybe`: it goes on or not, for the reason in `machine.why`, `yes`: it goes on.
- * `ends`: one of `machine.endings` happens, or also none of them when `machine.endingCertain` is false.
+ * `ends`: one of `machine.endings` happens; where `machine.endingCertain` is false the rule may also not match. `mayEnd`: one of them happens, or
+ * the rule goes on, or does not match.
  */
-export type StepResult = Ternary | 3;
+export type StepResult = Ternary | 3 | 4;
 export const ends = 3;
+export const mayEnd = 4;
 export type Step = (machine: Machine) => StepResult;
 
 export interface Machine {
@@ -56,8 +60,8 @@ export interface Machine {
   budget: number;
   lastVersion: number;
   /** What a socket's owner is, of a packet that this host sends. */
-  readonly userId?: number;
-  readonly groupId?: number;
+  readonly userId: number | undefined;
+  readonly groupId: number | undefined;
   readonly local: boolean;
 }
 
@@ -80,15 +84,19 @@ export function nextVersion(machine: Machine): number {
 /** Takes a changed state; the same one if nothing changes. */
 export function change(machine: Machine, changes: Partial<PacketState>): void {
   const { state } = machine;
-  const keys = Object.keys(changes) as (keyof PacketState)[];
-  if (keys.every((key) => state[key] === changes[key])) return;
+  if (!brings(state, changes)) return;
   machine.state = { ...state, ...changes, version: nextVersion(machine) };
+}
+
+/** Whether some field gets another value. */
+function brings<T extends object>(old: T, changes: Partial<T>): boolean {
+  for (const key in changes) if (old[key] !== changes[key]) return true;
+  return false;
 }
 
 export function changeConntrack(machine: Machine, changes: Partial<Conntrack>): void {
   const { conntrack } = machine.state;
-  const keys = Object.keys(changes) as (keyof Conntrack)[];
-  if (keys.every((key) => conntrack[key] === changes[key])) return;
+  if (!brings(conntrack, changes)) return;
   change(machine, { conntrack: { ...conntrack, ...changes } });
 }
 
@@ -189,6 +197,14 @@ export function endWith(
   machine.endingCertain = certain;
   machine.why = why;
   return ends;
+}
+
+/** One of some verdicts, or the rule goes on with its next expression, or does not match. */
+export function mayEndWith(machine: Machine, endings: readonly Ending[], why: string): StepResult {
+  machine.endings = endings;
+  machine.endingCertain = false;
+  machine.why = why;
+  return mayEnd;
 }
 
 /** Tables and sets that the expressions of one table see. */

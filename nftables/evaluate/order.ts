@@ -2,18 +2,18 @@
 import type { Chain, Hook, HookEntry } from '../model.ts';
 import type { CompiledChain, Program } from './compile.ts';
 
-/** Chains of one priority; their order is known if there is but one, or the kernel told it. */
-export interface Group {
+/** What hangs at a hook: a chain, conntrack's look-up, or NAT with all its chains. */
+export type Item =
+  | { readonly kind: 'chain'; readonly compiled: CompiledChain }
+  | { readonly kind: 'conntrack' }
+  | { readonly kind: 'nat'; readonly chains: readonly CompiledChain[] };
+
+/** What hangs at one priority; its order is known if it is but one, or the kernel told it. */
+export interface Stage {
   readonly priority: number;
-  readonly chains: readonly CompiledChain[];
+  readonly items: readonly Item[];
   readonly ordered: boolean;
 }
-
-/** What happens at a hook besides the chains of filter and route: conntrack's look-up, and NAT with all its chains. */
-export type Stage =
-  | { readonly kind: 'chains'; readonly group: Group }
-  | { readonly kind: 'conntrack' }
-  | { readonly kind: 'nat'; readonly groups: readonly Group[] };
 
 /** NF_IP_PRI_CONNTRACK */
 const conntrackPriority = -200;
@@ -25,37 +25,51 @@ const natPriorities: Readonly<Partial<Record<Hook, number>>> = {
   postrouting: 100,
 };
 
+export type ProtocolFamily = 'ip' | 'ip6' | 'bridge';
+
 export function stagesOf(
   program: Program,
-  family: 'ip' | 'ip6',
+  family: ProtocolFamily,
   hook: Hook,
   device: string | undefined,
 ): readonly Stage[] {
   const seen = program.baseChains.filter(({ chain }) => isMet(chain, family, hook, device));
-  const nat = seen.filter(({ chain }) => chain.base?.type === 'nat');
-  const others = seen.filter(({ chain }) => chain.base?.type !== 'nat');
   const hooks = program.ruleset.hooks?.filter((entry) => isHookOf(entry, family, hook, device));
-  const stages: { readonly priority: number; readonly stage: Stage }[] = group(others, hooks).map(
-    (one) => ({ priority: one.priority, stage: { kind: 'chains', group: one } }),
-  );
-  const insert = (priority: number, stage: Stage, last: boolean): void => {
-    const place = stages.findIndex((one) =>
-      last ? one.priority > priority : one.priority >= priority,
-    );
-    stages.splice(place === -1 ? stages.length : place, 0, { priority, stage });
+  const items = new Map<number, Item[]>();
+  const add = (priority: number, item: Item): void => {
+    const list = items.get(priority);
+    if (list === undefined) items.set(priority, [item]);
+    else list.push(item);
   };
-  if (hook === 'prerouting' || hook === 'output')
-    insert(conntrackPriority, { kind: 'conntrack' }, false);
-  const natPriority = natPriorities[hook];
-  if (natPriority !== undefined && nat.length > 0) {
-    insert(natPriority, { kind: 'nat', groups: group(nat, undefined) }, false);
+  const nat: CompiledChain[] = [];
+  // Newer ones come first among equals, and the kernel lists older ones first.
+  for (const compiled of seen.toReversed()) {
+    const { base } = compiled.chain;
+    if (base?.type === 'nat') nat.push(compiled);
+    else add(base?.priority ?? 0, { kind: 'chain', compiled });
   }
-  return stages.map(({ stage }) => stage);
+  const natPriority = natPriorities[hook];
+  if (nat.length > 0 && natPriority !== undefined && family !== 'bridge') {
+    // The sort is stable: equals stay newest first.
+    const chains = nat.sort((a, b) => priorityOf(a) - priorityOf(b));
+    add(natPriority, { kind: 'nat', chains });
+  }
+  const tracked = family !== 'bridge' && program.tracks(family);
+  if (tracked && (hook === 'prerouting' || hook === 'output')) {
+    add(conntrackPriority, { kind: 'conntrack' });
+  }
+  return [...items]
+    .sort(([a], [b]) => a - b)
+    .map(([priority, list]) => arrange(priority, list, hooks));
+}
+
+function priorityOf({ chain }: CompiledChain): number {
+  return chain.base?.priority ?? 0;
 }
 
 function isMet(
   chain: Chain,
-  family: 'ip' | 'ip6',
+  family: ProtocolFamily,
   hook: Hook,
   device: string | undefined,
 ): boolean {
@@ -64,7 +78,7 @@ function isMet(
     if (chain.family !== 'netdev' && chain.family !== 'inet') return false;
     return chain.base.devices.some((pattern) => fits(pattern, device));
   }
-  return chain.family === 'inet' || chain.family === family;
+  return chain.family === family || (chain.family === 'inet' && family !== 'bridge');
 }
 
 /** A device whose name is not known may be any. */
@@ -75,54 +89,55 @@ function fits(pattern: string, device: string | undefined): boolean {
 
 function isHookOf(
   entry: HookEntry,
-  family: 'ip' | 'ip6',
+  family: ProtocolFamily,
   hook: Hook,
   device: string | undefined,
 ): boolean {
   if (entry.hook !== hook) return false;
-  if (hook === 'ingress' || hook === 'egress')
+  if (hook === 'ingress' || hook === 'egress') {
     return entry.device === undefined || entry.device === device;
+  }
   return entry.family === family || entry.family === 'inet';
 }
 
-function group(
-  chains: readonly CompiledChain[],
+function arrange(
+  priority: number,
+  items: readonly Item[],
   hooks: readonly HookEntry[] | undefined,
-): readonly Group[] {
-  const byPriority = new Map<number, CompiledChain[]>();
-  // Newer ones come first among equals, and the kernel lists older ones first.
-  for (const compiled of [...chains].reverse()) {
-    const { priority = 0 } = compiled.chain.base ?? {};
-    const list = byPriority.get(priority);
-    if (list === undefined) byPriority.set(priority, [compiled]);
-    else list.push(compiled);
-  }
-  return [...byPriority]
-    .sort(([a], [b]) => a - b)
-    .map(([priority, list]) => {
-      if (list.length === 1) return { priority, chains: list, ordered: true };
-      const places = list.map((compiled) => placeOf(compiled.chain, hooks));
-      if (places.includes(-1)) return { priority, chains: list, ordered: false };
-      const sorted = list
-        .map((compiled, index) => ({ compiled, place: places[index] ?? 0 }))
-        .sort((a, b) => a.place - b.place);
-      return { priority, chains: sorted.map(({ compiled }) => compiled), ordered: true };
-    });
+): Stage {
+  if (items.length === 1) return { priority, items, ordered: true };
+  const places = items.map((item) => placeOf(item, priority, hooks));
+  if (places.includes(-1)) return { priority, items, ordered: false };
+  const sorted = items
+    .map((item, index) => ({ item, place: places[index] ?? 0 }))
+    .sort((a, b) => a.place - b.place);
+  return { priority, items: sorted.map(({ item }) => item), ordered: true };
 }
 
-function placeOf(chain: Chain, hooks: readonly HookEntry[] | undefined): number {
+function placeOf(item: Item, priority: number, hooks: readonly HookEntry[] | undefined): number {
   if (hooks === undefined) return -1;
-  return hooks.findIndex((entry) => {
-    const named = entry.chain;
-    if (named === undefined) {
-      // Legacy tables are told by their function alone, and each has a priority of its own.
-      return chain.backend === 'iptables-legacy' && entry.priority === chain.base?.priority;
-    }
+  const named = (entry: HookEntry, part: string): boolean =>
+    entry.priority === priority && entry.function?.includes(part) === true;
+  switch (item.kind) {
+    case 'conntrack':
+      return hooks.findIndex((entry) => named(entry, 'conntrack'));
+    case 'nat':
+      return hooks.findIndex((entry) => named(entry, 'nat'));
+    case 'chain':
+      return hooks.findIndex((entry) => isOf(entry, item.compiled.chain));
+  }
+}
+
+function isOf(entry: HookEntry, chain: Chain): boolean {
+  // Legacy tables are told by their function alone, and each has a priority of its own.
+  if (chain.backend === 'iptables-legacy') {
     return (
-      chain.backend === 'nf_tables' &&
-      named.family === chain.family &&
-      named.table === chain.table &&
-      named.name === chain.name
+      entry.priority === chain.base?.priority && entry.function?.includes('t_do_table') === true
     );
-  });
+  }
+  return (
+    entry.chain?.family === chain.family &&
+    entry.chain.table === chain.table &&
+    entry.chain.name === chain.name
+  );
 }

@@ -1,7 +1,7 @@
 /** @module Runs the chains of one base chain as nft_do_chain does, along every way that is possible. */
 import type { Expression } from '../model.ts';
 import type { CompiledChain, CompiledRule } from './compile.ts';
-import { type Ending, ends, joinStates, type Machine } from './machine.ts';
+import { type Ending, ends, joinStates, type Machine, mayEnd } from './machine.ts';
 import type { PacketState } from './state.ts';
 import { maybe, no, yes } from './ternary.ts';
 import type { Decider, Step as PathStep, Possibility, Unknown } from './types.ts';
@@ -10,6 +10,8 @@ import { verdictWord } from './words.ts';
 /** What became of the packet in one base chain. */
 export interface BaseResult {
   readonly base: CompiledChain;
+  /** Whether the packet met it for sure. */
+  readonly met: boolean;
   readonly possible: readonly Possibility[];
   /** The packet that goes on, where it may. */
   readonly accepted: PacketState | undefined;
@@ -64,7 +66,7 @@ export function runBase(
     if (definition.policy === 'accept') accept(machine, run, decidedBy);
     else addPossibility(run, { verdict: 'drop', decidedBy });
   }
-  return { base, possible: [...run.possible.values()], accepted: run.accepted };
+  return { base, met, possible: [...run.possible.values()], accepted: run.accepted };
 }
 
 function accept(machine: Machine, run: Run, decidedBy: Decider): void {
@@ -184,10 +186,11 @@ function runRule(
   machine: Machine,
   run: Run,
   compiled: CompiledChain,
-  { rule, steps, words }: CompiledRule,
+  compiledRule: CompiledRule,
   depth: number,
   met: boolean,
 ): RuleOutcome {
+  const { rule, steps, words } = compiledRule;
   const before = machine.state;
   machine.rule = rule;
   machine.certain = met;
@@ -195,21 +198,30 @@ function runRule(
   let skipped: PacketState | undefined;
   let doubts: Doubt[] | undefined;
   let ending = false;
+  /** The packets that a target may have sent back to the chain before. */
+  let returned: PacketState | undefined;
+  const endedBefore = run.ended;
   for (let index = 0; index < steps.length; index++) {
     const result = steps[index]?.(machine) ?? yes;
     if (result === yes) continue;
     if (result === no) {
-      return {
-        next: joinStates(machine, skipped, machine.state),
-        returned: undefined,
-        certain: true,
-      };
+      const certain = run.ended === endedBefore;
+      if (!certain) noteStep(run, compiled, compiledRule, 'maybe', words);
+      if (!certain && doubts !== undefined) noteDoubts(run, rule, doubts);
+      return { next: joinStates(machine, skipped, machine.state), returned, certain };
     }
-    if (result === maybe || !machine.endingCertain || machine.endings.length > 1) {
+    if (result !== ends || !machine.endingCertain || machine.endings.length > 1) {
       doubts ??= [];
       doubts.push({ expression: rule.expressions[index], why: machine.why });
     }
-    if (result === maybe) {
+    if (result === mayEnd) {
+      const { state } = machine;
+      const { endings } = machine;
+      const way = { endings, skipped: undefined, met: false };
+      returned = finish(machine, run, compiled, rule, depth, way).returned;
+      machine.state = state;
+    }
+    if (result === maybe || result === mayEnd) {
       skipped = joinStates(machine, skipped, machine.state);
       machine.certain = false;
       continue;
@@ -221,19 +233,19 @@ function runRule(
   }
   const matched = doubts === undefined && met ? 'yes' : 'maybe';
   const { endings, endingCertain } = machine;
-  const did = ending ? describe(words, endings) : words;
-  const { path } = run.record;
-  if (path.length < longestPath) {
-    path.push({ chain: compiled.chain, baseChain: run.base.chain, rule, matched, did });
-  }
-  const endedBefore = run.ended;
+  const did = ending ? describe(compiledRule, endings) : words;
+  noteStep(run, compiled, compiledRule, matched, did);
   const outcome: RuleOutcome = ending
     ? finish(machine, run, compiled, rule, depth, {
         endings,
         skipped: endingCertain ? skipped : joinStates(machine, skipped, machine.state),
         met: matched === 'yes',
       })
-    : { next: joinStates(machine, skipped, machine.state), returned: undefined, certain: true };
+    : {
+        next: joinStates(machine, skipped, machine.state),
+        returned,
+        certain: run.ended === endedBefore && returned === undefined,
+      };
   if (doubts !== undefined) {
     const matters =
       run.ended !== endedBefore ||
@@ -242,6 +254,18 @@ function runRule(
     if (matters) noteDoubts(run, rule, doubts);
   }
   return outcome;
+}
+
+function noteStep(
+  run: Run,
+  { chain }: CompiledChain,
+  { rule }: CompiledRule,
+  matched: PathStep['matched'],
+  did: readonly string[],
+): void {
+  const { path } = run.record;
+  if (path.length < longestPath)
+    path.push({ chain, baseChain: run.base.chain, rule, matched, did });
 }
 
 function noteDoubts(run: Run, rule: CompiledRule['rule'], doubts: readonly Doubt[]): void {
@@ -253,12 +277,13 @@ function noteDoubts(run: Run, rule: CompiledRule['rule'], doubts: readonly Doubt
   }
 }
 
-/** A map of verdicts has no word of its own. */
-function describe(words: readonly string[], endings: readonly Ending[]): readonly string[] {
-  const said = endings.flatMap((ending) => (ending.code === 'reject' ? [] : [verdictWord(ending)]));
-  const fresh = said.filter((word) => !words.includes(word));
-  const explicit = endings.some((ending) => 'chain' in ending) || words.length === 0;
-  return explicit && fresh.length > 0 ? [...words, ...fresh] : words;
+/** A map of verdicts has no word of its own: what it gave is said. */
+function describe({ rule, words }: CompiledRule, endings: readonly Ending[]): readonly string[] {
+  const mapped = rule.expressions.some(
+    (expression) => expression.kind === 'lookup' && expression.gives === 'verdict',
+  );
+  if (!mapped) return words;
+  return [...words, ...endings.flatMap((one) => (one.code === 'reject' ? [] : [verdictWord(one)]))];
 }
 
 interface EndingOf {

@@ -172,6 +172,21 @@ function pick<K extends 'direction' | 'zone' | 'original'>(
   return {};
 }
 
+interface Address {
+  readonly value: Uint8Array;
+  readonly known: Uint8Array;
+}
+
+export function sourceOf({ family, bytes, known }: PacketState): Address {
+  const [first, last] = family === 'ip' ? [12, 16] : [8, 24];
+  return { value: bytes.subarray(first, last), known: known.subarray(first, last) };
+}
+
+export function destinationOf({ family, bytes, known }: PacketState): Address {
+  const [first, last] = family === 'ip' ? [16, 20] : [24, 40];
+  return { value: bytes.subarray(first, last), known: known.subarray(first, last) };
+}
+
 /** Whether a load of bytes that end at `end` finds them. */
 export function reaches(state: PacketState, end: number): Ternary {
   if (end <= state.certainLength) return yes;

@@ -1,21 +1,27 @@
-/** @module The way of a packet through the hooks. */
+/** @module A packet at one hook: what hangs there, in every order that is possible. */
 import type { Hook } from '../model.ts';
 import type { CompiledChain, Program } from './compile.ts';
 import { change, type Device, joinStates, type Machine } from './machine.ts';
-import { type Group, type Stage, stagesOf } from './order.ts';
+import { type Item, type ProtocolFamily, type Stage, stagesOf } from './order.ts';
 import { type BaseResult, type Record, runBase } from './run.ts';
 import { type PacketState, stateBits } from './state.ts';
-import { no, yes } from './ternary.ts';
+import { no, type Ternary, yes } from './ternary.ts';
 import { lookUp } from './tracking.ts';
 import type { Packet, Possibility } from './types.ts';
+
+export type FindStages = (
+  family: ProtocolFamily,
+  hook: Hook,
+  device: string | undefined,
+) => readonly Stage[];
 
 /** Everything that is noted on the way. */
 export interface Journey extends Record {
   readonly program: Program;
   readonly packet: Packet;
   readonly machine: Machine;
-  readonly stages: (hook: Hook, device: string | undefined) => readonly Stage[];
-  /** Every base chain that was met, with its hook. */
+  readonly stages: FindStages;
+  /** Every base chain that was met. */
   readonly results: BaseResult[];
   /** Verdicts that end the way. */
   readonly ended: Possibility[];
@@ -23,7 +29,18 @@ export interface Journey extends Record {
   met: boolean;
 }
 
-/** Largest group of equal priority whose orders are all tried: 120 of them. */
+/** Where a packet is. */
+export interface Place {
+  readonly family?: ProtocolFamily;
+  readonly input: Device;
+  readonly output: Device;
+  /** At ingress and egress: the device, if its name is known. */
+  readonly name?: string | undefined;
+  /** The hook is one that the packet may not come by. */
+  readonly doubtful?: boolean;
+}
+
+/** Of chains at one priority this many are tried in all orders: 120 of them. */
 const largestGroup = 5;
 
 /** Lets the packet through one hook. Undefined: it does not come out. */
@@ -31,15 +48,18 @@ export function passHook(
   journey: Journey,
   hook: Hook,
   state: PacketState,
-  devices: { readonly input: Device; readonly output: Device; readonly name?: string | undefined },
+  place: Place,
 ): PacketState | undefined {
   const { machine } = journey;
   machine.hook = hook;
-  machine.input = devices.input;
-  machine.output = devices.output;
+  machine.input = place.input;
+  machine.output = place.output;
   machine.state = state;
-  for (const stage of journey.stages(hook, devices.name)) {
-    const next = passStage(journey, stage, hook, devices.name);
+  // A chain of some device is met only if that one is meant.
+  const byDevice = hook === 'ingress' || hook === 'egress';
+  const certain = place.doubtful !== true && (!byDevice || place.name !== undefined);
+  for (const stage of journey.stages(place.family ?? state.family, hook, place.name)) {
+    const next = passStage(journey, stage, certain);
     if (next === undefined) return undefined;
     machine.state = next;
   }
@@ -48,92 +68,74 @@ export function passHook(
 
 function passStage(
   journey: Journey,
-  stage: Stage,
-  hook: Hook,
-  device: string | undefined,
+  { items, ordered }: Stage,
+  certain: boolean,
 ): PacketState | undefined {
-  switch (stage.kind) {
-    case 'conntrack':
-      return track(journey);
-    case 'nat':
-      return passNat(journey, stage.groups, hook);
-    case 'chains': {
-      // A chain of some device is met only if that one is meant.
-      const certain = (hook !== 'ingress' && hook !== 'egress') || device !== undefined;
-      return passGroup(journey, stage.group, certain);
-    }
-  }
+  if (ordered || !orderMatters(journey, items)) return passInOrder(journey, items, certain);
+  return passInAnyOrder(journey, items, certain);
 }
 
-function track({ machine, packet, program }: Journey): PacketState {
-  const { state } = machine;
-  if (program.tracks(state.family)) change(machine, { conntrack: lookUp(packet, state) });
-  return machine.state;
-}
-
-const chainFamily = (machine: Machine, { chain }: CompiledChain): Machine['protocolFamily'] =>
-  chain.family === 'netdev' || chain.family === 'bridge' ? chain.family : machine.state.family;
-
-function runOne(journey: Journey, compiled: CompiledChain, met: boolean): BaseResult {
-  const { machine } = journey;
-  machine.protocolFamily = chainFamily(machine, compiled);
-  return runBase(machine, compiled, met, journey);
-}
-
-/** Runs chains one after the other, and notes what they did. */
-function runInOrder(
+/** Lets the packet through one thing after the other, and notes what they did. */
+function passInOrder(
   journey: Journey,
-  chains: readonly CompiledChain[],
+  items: readonly Item[],
   certain: boolean,
 ): PacketState | undefined {
   const { machine } = journey;
-  for (const compiled of chains) {
-    const before = machine.state;
-    const result = runOne(journey, compiled, journey.met && certain);
-    noteResult(journey, result);
-    const next = certain ? result.accepted : joinStates(machine, before, result.accepted);
-    if (
-      result.accepted === undefined ||
-      result.possible.some(({ verdict }) => verdict !== 'accept')
-    ) {
-      journey.met = false;
-    }
+  for (const item of items) {
+    const next = passItem(journey, item, certain);
     if (next === undefined) return undefined;
     machine.state = next;
   }
   return machine.state;
 }
 
-function noteResult(journey: Journey, result: BaseResult): void {
-  journey.results.push(result);
-  for (const possibility of result.possible) {
-    if (possibility.verdict !== 'accept') journey.ended.push(possibility);
+function passItem(journey: Journey, item: Item, certain: boolean): PacketState | undefined {
+  const { machine, packet } = journey;
+  switch (item.kind) {
+    case 'conntrack':
+      change(machine, { conntrack: lookUp(packet, machine.state) });
+      return machine.state;
+    case 'nat':
+      return passNat(journey, item.chains);
+    case 'chain':
+      return passChain(journey, item.compiled, certain);
   }
 }
 
-function passGroup(
+/** `certain`: whether the chain is met if the packet comes this far. */
+function passChain(
   journey: Journey,
-  { chains, ordered }: Group,
+  compiled: CompiledChain,
   certain: boolean,
 ): PacketState | undefined {
-  if (ordered || chains.length === 1) return runInOrder(journey, chains, certain);
-  if (!orderMatters(journey, chains)) return runInOrder(journey, chains, certain);
-  return passInAnyOrder(journey, chains, certain);
+  const { machine } = journey;
+  const before = machine.state;
+  const { family } = compiled.chain;
+  machine.protocolFamily = family === 'netdev' || family === 'bridge' ? family : before.family;
+  const result = runBase(machine, compiled, journey.met && certain, journey);
+  journey.results.push(result);
+  for (const possibility of result.possible) {
+    if (possibility.verdict === 'accept') continue;
+    journey.ended.push(possibility);
+    journey.met = false;
+  }
+  return certain ? result.accepted : joinStates(machine, before, result.accepted);
 }
 
-/** A run that leaves no trace: whether two chains stop the packet, or one changes what the others see. */
-function orderMatters(journey: Journey, chains: readonly CompiledChain[]): boolean {
+/** A run that leaves no trace: whether two of them stop the packet, or one changes what the others see. */
+function orderMatters(journey: Journey, items: readonly Item[]): boolean {
   const { machine } = journey;
   const { state } = machine;
   const rewrites = machine.rewrites.length;
   let stopping = 0;
   let changing = 0;
-  for (const compiled of chains) {
+  for (const item of items) {
     const trial: Journey = { ...journey, path: [], unknowns: [], results: [], ended: [] };
     machine.state = state;
-    const result = runOne(trial, compiled, false);
-    if (result.possible.some(({ verdict }) => verdict !== 'accept')) stopping += 1;
-    if (result.accepted !== undefined && result.accepted.version !== state.version) changing += 1;
+    const end = passItem(trial, item, true);
+    if (trial.ended.length > 0) stopping += 1;
+    if (end !== undefined && end.version !== state.version) changing += 1;
   }
   machine.state = state;
   machine.rewrites.length = rewrites;
@@ -143,28 +145,22 @@ function orderMatters(journey: Journey, chains: readonly CompiledChain[]): boole
 /** Tries every order; the packet that goes on is what all of them have in common. */
 function passInAnyOrder(
   journey: Journey,
-  chains: readonly CompiledChain[],
+  items: readonly Item[],
   certain: boolean,
 ): PacketState | undefined {
-  const { machine } = journey;
+  const { machine, met } = journey;
   const start = machine.state;
-  const { met } = journey;
   let joined: PacketState | undefined;
-  let first = true;
-  let stillMet = met;
-  for (const order of ordersOf(chains)) {
+  let stillMet = true;
+  for (const [index, order] of ordersOf(items).entries()) {
     machine.state = start;
-    const attempt: Journey = first ? journey : { ...journey, path: [], results: [], met };
     const rewrites = machine.rewrites.length;
-    const end = runInOrder(attempt, order, certain);
-    if (first) stillMet = journey.met;
-    else {
-      machine.rewrites.length = rewrites;
-      stillMet &&= attempt.met;
-      mergeResults(journey, attempt.results);
-    }
-    joined = joinStates(machine, joined, end);
-    first = false;
+    const attempt: Journey = index === 0 ? journey : { ...journey, path: [], results: [], met };
+    joined = joinStates(machine, joined, passInOrder(attempt, order, certain));
+    stillMet &&= attempt.met;
+    if (index === 0) continue;
+    machine.rewrites.length = rewrites;
+    mergeResults(journey, attempt.results);
   }
   journey.met = stillMet;
   return joined;
@@ -175,14 +171,19 @@ function mergeResults(journey: Journey, results: readonly BaseResult[]): void {
   for (const result of results) {
     const index = journey.results.findIndex(({ base }) => base === result.base);
     const known = journey.results[index];
-    if (known === undefined) journey.results.push(result);
-    else {
-      const more = result.possible.filter(
-        (one) => !known.possible.some((other) => isSame(one, other)),
-      );
-      if (more.length > 0) {
-        journey.results[index] = { ...known, possible: [...known.possible, ...more] };
-      }
+    if (known === undefined) {
+      journey.results.push(result);
+      continue;
+    }
+    const isNews = (one: Possibility): boolean =>
+      !known.possible.some((other) => isSame(one, other));
+    const more = result.possible.filter(isNews);
+    if (more.length > 0) {
+      journey.results[index] = {
+        ...known,
+        met: known.met && result.met,
+        possible: [...known.possible, ...more],
+      };
     }
   }
 }
@@ -217,40 +218,37 @@ const loopbackType = 772;
  * nf_nat_inet_fn: the first packet of a connection goes through the chains of type nat until one has chosen; others get what was chosen
  * before, and untracked ones nothing.
  */
-function passNat(journey: Journey, groups: readonly Group[], hook: Hook): PacketState | undefined {
+function passNat(journey: Journey, chains: readonly CompiledChain[]): PacketState | undefined {
   const { machine } = journey;
   const before = machine.state;
   const { conntrack } = before;
-  const destination = hook === 'prerouting' || hook === 'output';
+  const destination = machine.hook === 'prerouting' || machine.hook === 'output';
   const begins = stateBits.new | stateBits.related;
-  if (conntrack.entry === no || conntrack.template || (conntrack.states & begins) === 0)
-    return before;
+  if (conntrack.entry === no || conntrack.template) return before;
+  if ((conntrack.states & begins) === 0) return before;
   // Over loopback it has been through output and postrouting, where all was chosen.
   if (machine.input.type === loopbackType && !machine.local) return before;
   const certain = conntrack.entry === yes && conntrack.states === stateBits.new;
-  const chosen = (): 0 | 1 | 2 =>
+  const chosen = (): Ternary =>
     destination ? machine.state.destinationChosen : machine.state.sourceChosen;
-  const { met } = journey;
-  for (const { chains } of groups) {
-    for (const compiled of chains) {
-      if (chosen() === yes) break;
-      const sure = certain && chosen() === no;
-      const end = runInOrder(journey, [compiled], sure);
-      if (end === undefined) return undefined;
-    }
+  for (const compiled of chains) {
+    if (chosen() === yes) break;
+    const next = passChain(journey, compiled, certain && chosen() === no);
+    if (next === undefined) return undefined;
+    machine.state = next;
   }
-  if (!certain) journey.met = met && journey.ended.length === 0;
-  const done = destination ? 256 : 128;
-  const after = machine.state.conntrack;
-  change(machine, { conntrack: { ...after, status: after.status | done } });
+  const { status, ...rest } = machine.state.conntrack;
+  change(machine, { conntrack: { ...rest, status: status | (destination ? 256 : 128) } });
   return certain ? machine.state : joinStates(machine, before, machine.state);
 }
 
-export function stagesFor(program: Program, family: 'ip' | 'ip6'): Journey['stages'] {
+export function stagesFor(program: Program): FindStages {
   const known = new Map<string, readonly Stage[]>();
-  return (hook, device) => {
-    const key = `${hook} ${device ?? ''}`;
-    const stages = known.get(key) ?? stagesOf(program, family, hook, device);
+  return (family, hook, device) => {
+    const key = device === undefined ? `${family} ${hook}` : `${family} ${hook} ${device}`;
+    const remembered = known.get(key);
+    if (remembered !== undefined) return remembered;
+    const stages = stagesOf(program, family, hook, device);
     // Names of devices come with the questions: a bounded number is kept.
     if (known.size < 1000) known.set(key, stages);
     return stages;

@@ -4,11 +4,13 @@ import type { BaseChain, Chain, Expression, Reject, Rule } from '../model.ts';
 /** Which way the packet takes through the host. */
 export type Direction = 'in' | 'out' | 'forward';
 
-/** conntrack's idea of the packet. `new` if not said. */
+/** conntrack's idea of the packet. If not said `new`, or what conntrack calls such an ICMP message: `untracked`, `invalid`. */
 export type ConntrackState = 'new' | 'established' | 'related' | 'invalid' | 'untracked';
 
 /**
- * A packet. What is left out is open: the answer then holds for every value of it, and says `undetermined` where it depends on it.
+ * A packet, the first of its connection if `conntrack` is `new`. What is left out is open: the answer then holds for every value of it, and says
+ * `undetermined` where it depends on it. IPv4 has no options, IPv6 no extension header but that of a fragment. A packet of an established
+ * connection is taken as NAT has left it.
  */
 export interface Packet {
   readonly direction: Direction;
@@ -27,6 +29,7 @@ export interface Packet {
   readonly inInterface?: string;
   readonly outInterface?: string;
   readonly conntrack?: ConntrackState;
+  /** A packet from the network has 0, unless XDP, tc or another namespace set it: say so, many rules ask for it. */
   readonly mark?: number;
   readonly connectionMark?: number;
   readonly ttl?: number;
@@ -144,6 +147,8 @@ export interface Rewrite {
 /** How one base chain ended. */
 export interface ChainResult {
   readonly chain: Chain;
+  /** `maybe` where a chain before it may have ended the way, or its order is not known. */
+  readonly met: 'yes' | 'maybe';
   /** Outcomes that remain possible; one when it is certain. */
   readonly possible: readonly Possibility[];
 }
@@ -153,8 +158,8 @@ export interface Answer {
   readonly verdict: Outcome | 'undetermined';
   readonly reject?: Reject;
   /**
-   * Of a drop or reject: the rule or policy. Of an accept: the last explicit rule that accepted in a filter chain of the last hook,
-   * else the policy of its last base chain.
+   * Of a drop or reject: the rule or policy. Of an accept: the last explicit rule that accepted in a filter chain of the last hook that has
+   * any, else the policy of its last base chain.
    */
   readonly decidedBy: Decider;
   /** Others that could have decided the same: order of equal priority not known, or several rules that may match. */

@@ -14,6 +14,7 @@ import {
 } from '../machine.ts';
 import { maybe, no, yes } from '../ternary.ts';
 
+const UDP = 17;
 /** enum nfproto */
 export const protocolFamilies = { ip: 2, netdev: 5, bridge: 7, ip6: 10 } as const;
 const etherTypes = { ip: [0x08, 0x00], ip6: [0x86, 0xdd] } as const;
@@ -108,7 +109,8 @@ export function compileMeta({ key, register }: ExpressionOf<'meta'>): Step {
         const device = deviceOf(machine, key);
         const name = device.present === no ? noName : device.name;
         if (name === undefined) return unknown(machine);
-        store(machine, register, name, undefined, 16, origin);
+        const known = device.present === no ? undefined : device.nameKnown;
+        store(machine, register, name, known, 16, origin);
         return yes;
       };
     case 'iiftype':
@@ -147,7 +149,10 @@ export function compileMeta({ key, register }: ExpressionOf<'meta'>): Step {
         // A packet from elsewhere has no socket yet, unless early demultiplexing or tproxy found one.
         const fresh =
           (machine.state.conntrack.states & 6) === 0 && machine.state.intercepted === no;
-        if (!machine.local) return machine.hook === 'prerouting' || fresh ? no : mayBreak(machine);
+        if (!machine.local) {
+          const demultiplexed = !fresh || machine.state.protocol === UDP;
+          return machine.hook === 'input' && demultiplexed ? mayBreak(machine) : no;
+        }
         const id = key === 'skuid' ? machine.userId : machine.groupId;
         if (id === undefined) return mayBreak(machine);
         storeWord(machine, register, id, 0xffffffff, origin);

@@ -19,7 +19,8 @@ const withPorts: ReadonlySet<number> = new Set([TCP, UDP, 33, 132, 136]);
 
 export function compileNat({ type, family, range }: ExpressionOf<'nat'>): Step {
   return (machine) => {
-    if (machine.state.family !== family) return no;
+    // nft_nat_inet_eval: not of this family, so nothing happens.
+    if (machine.state.family !== family) return yes;
     translate(machine, type, translationOf(machine, range));
     return end(machine, { code: 'accept' });
   };

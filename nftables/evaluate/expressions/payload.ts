@@ -193,7 +193,10 @@ function noteRedirection(machine: Machine, before: PacketState): void {
   const [first, last] = before.family === 'ip' ? [16, 20] : [24, 40];
   const port = before.transportOffset + 2;
   const changed = differs(before, state, first, last) || differs(before, state, port, port + 2);
-  if (changed) change(machine, { redirected: yes });
+  if (!changed) return;
+  change(machine, { redirected: yes });
+  const { rule, certain } = machine;
+  if (rule !== undefined) machine.rewrites.push({ rule, kind: 'dnat', certain });
 }
 
 function differs(a: PacketState, b: PacketState, from: number, to: number): boolean {

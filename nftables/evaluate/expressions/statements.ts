@@ -7,6 +7,7 @@ import {
   end,
   endWith,
   type Machine,
+  mayEndWith,
   type Step,
   type StepResult,
   store,
@@ -84,21 +85,11 @@ export function compileSynproxy(): Step {
     const known = state.known[at] ?? 0;
     const why = 'what the SYN proxy does is not known';
     if ((known & SYN) === 0) {
-      return endWith(
-        machine,
-        [{ code: 'stolen' }, { code: 'drop' }, { code: 'continue' }],
-        true,
-        why,
-      );
+      return mayEndWith(machine, [{ code: 'stolen' }, { code: 'drop' }], why);
     }
     if ((flags & SYN) !== 0) return end(machine, { code: 'stolen' });
     if ((known & ACK) === 0) {
-      return endWith(
-        machine,
-        [{ code: 'stolen' }, { code: 'drop' }, { code: 'continue' }],
-        true,
-        why,
-      );
+      return mayEndWith(machine, [{ code: 'stolen' }, { code: 'drop' }], why);
     }
     if ((flags & ACK) === 0) return yes;
     return endWith(machine, [{ code: 'stolen' }, { code: 'drop' }], true, why);
@@ -162,12 +153,12 @@ export function compileExthdrSet({ protocol }: ExpressionOf<'exthdr-set'>): Step
 /** What is not decoded may do anything. */
 export function compileOpaque({ name }: { readonly name: string }): Step {
   const why = `${name} is not modelled`;
-  const endings: readonly Ending[] = [{ code: 'accept' }, { code: 'drop' }, { code: 'continue' }];
+  const endings: readonly Ending[] = [{ code: 'accept' }, { code: 'drop' }];
   return (machine) => {
     machine.known.fill(0);
     machine.origins.fill(why);
     change(machine, { markKnown: 0, priorityKnown: 0 });
-    return endWith(machine, endings, false, why);
+    return mayEndWith(machine, endings, why);
   };
 }
 
