@@ -13,6 +13,9 @@ const NETLINK_ADD_MEMBERSHIP = 1;
 const NFNLGRP_NFTABLES = 7;
 const MSG_DONTWAIT = 0x40;
 
+/** More than fit into any buffer. */
+const maximumDrained = 1 << 20;
+
 export interface WatchOptions extends ReadOptions {
   /** Ends the watch. */
   readonly signal?: AbortSignal;
@@ -103,6 +106,7 @@ export class RulesetWatch implements AsyncIterableIterator<Change, undefined>, A
       return;
     }
     if (received.errno === constants.errno.ENOBUFS) {
+      this.#drain();
       this.#pending.push({ kind: 'lost' });
       return;
     }
@@ -113,6 +117,17 @@ export class RulesetWatch implements AsyncIterableIterator<Change, undefined>, A
     await this.#reading;
     this.#reading = undefined;
     if (this.#closing) this.#release();
+  }
+
+  /**
+   * Forgets what came before the loss. Until its queue is empty, the kernel drops what does not fit without saying so again: who reads anew
+   * when he hears of the loss must hear of what comes then.
+   */
+  #drain(): void {
+    for (let count = 0; count < maximumDrained; count++) {
+      const received = this.#receiver.receive(MSG_DONTWAIT);
+      if ('errno' in received && received.errno !== constants.errno.ENOBUFS) return;
+    }
   }
 
   #release(): void {
