@@ -12,6 +12,7 @@ import {
 import { RuleStore } from './decode/rule-store.ts';
 import { decodeElementsMessage, decodeSet, type SetHead } from './decode/sets.ts';
 import { KernelError } from './errors.ts';
+import { readHooks } from './hooks.ts';
 import { readIpSets } from './ipset.ts';
 import { readLegacy } from './legacy.ts';
 import type { Chain, Flowtable, NamedObject, NftSet, Rule, Ruleset, Table } from './model.ts';
@@ -65,7 +66,8 @@ export async function readRuleset(options: ReadOptions = {}): Promise<Ruleset> {
 /** Reads nf_tables alone: the rules of nft, and of iptables where that is iptables-nft. */
 export async function readNftables(options: ReadOptions = {}): Promise<Ruleset> {
   if (!(await hasNftables(options))) return nothing;
-  return await attempt(readOnce, nothing);
+  const root = options.root ?? '/';
+  return await attempt((socket) => readOnce(socket, root), nothing);
 }
 
 /** Whether nf_tables can be asked without making the kernel load it. */
@@ -99,7 +101,7 @@ export async function attempt<T>(
 }
 
 /** One attempt; undefined when the generation moved meanwhile. */
-async function readOnce(socket: NetfilterSocket): Promise<Ruleset | undefined> {
+async function readOnce(socket: NetfilterSocket, root: string): Promise<Ruleset | undefined> {
   const before = askGeneration(socket);
   const [tables, chains, rules]: [Table[], Chain[], Rule[]] = [[], [], []];
   const store = new RuleStore();
@@ -129,6 +131,7 @@ async function readOnce(socket: NetfilterSocket): Promise<Ruleset | undefined> {
     if (set === undefined) return undefined;
     sets.push(set);
   }
+  const hooks = await readHooks(socket, chains, root);
   if (askGeneration(socket) !== before) return undefined;
   return {
     ...(before === undefined ? {} : { generation: before }),
@@ -139,6 +142,7 @@ async function readOnce(socket: NetfilterSocket): Promise<Ruleset | undefined> {
     objects,
     flowtables,
     ipsets: [],
+    ...(hooks === undefined ? {} : { hooks }),
   };
 }
 
