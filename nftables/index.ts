@@ -16,7 +16,14 @@ export {
   findTproxy,
   type ProxyAnswer,
 } from './find-tproxy.ts';
-export { formatRule } from './format/index.ts';
+export {
+  format,
+  formatChainHeader,
+  formatIptables,
+  formatRule,
+  formatRuleset,
+  formatSet,
+} from './format/index.ts';
 export { type GenerationReader, openGeneration, readGeneration } from './generation.ts';
 export type * from './model.ts';
 export { ctKeys, metaKeys, rtKeys } from './model.ts';

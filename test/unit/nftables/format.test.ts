@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  format as formatAny,
   formatChainHeader,
   formatRule,
   formatRuleset,
@@ -140,6 +141,17 @@ describe('what nft has no words for', () => {
     const lookup: Expression = { kind: 'lookup', set: 'gone', register: 0, inverted: false };
     expect(format([meta('mark'), lookup])).toMatch(/^# unknown expression: lookup/);
   });
+});
+
+it('shows a rule in the style of its tool', () => {
+  const none = { sets: [], ipsets: [] };
+  const source = [load('network', 12, 1), cmp('0a'), accept];
+  expect(formatAny(rule(source, 'ip'), none)).toBe('ip saddr 10.0.0.0/8 accept');
+  expect(formatAny({ ...rule(source, 'ip'), backend: 'iptables-legacy' }, none)).toBe(
+    '-A c -s 10.0.0.0/8 -j ACCEPT',
+  );
+  const extension: Expression = { kind: 'match', name: 'nonesuch', revision: 0, info: bytes('00') };
+  expect(formatAny(rule([extension, accept], 'ip'), none)).toMatch(/^# unknown expression: /);
 });
 
 const set: NftSet = {
