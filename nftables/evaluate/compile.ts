@@ -6,6 +6,7 @@ import { createRuleIndex, type RuleIndex } from './guards.ts';
 import type { SetFinder, Step } from './machine.ts';
 import { compileStep, type StepScope } from './step.ts';
 import { wordsOf } from './words.ts';
+import { changedIpSets } from './xt-set.ts';
 
 export interface CompiledRule {
   readonly rule: Rule;
@@ -108,10 +109,13 @@ function createScope(ruleset: Ruleset, { backend, family, table }: Named): StepS
   const finders = new Map<string, SetFinder>();
   const uses = new Map<string, SetUse>();
   for (const rule of ruleset.rules) if (here(rule)) noteUses(rule.expressions, uses);
+  let changedSets: ReadonlySet<number> | undefined;
   const ipSets = new Map(ruleset.ipsets.map((set) => [set.index, set]));
   return {
     findDefinition: (name) => definitions.get(name),
     findIpSet: (index) => ipSets.get(index),
+    findIpSetNamed: (name) => ruleset.ipsets.find((set) => set.name === name),
+    isIpSetChanged: (index) => (changedSets ??= changedIpSets(ruleset)).has(index),
     findObject: (type, name) =>
       ruleset.objects.find(
         (object) =>

@@ -214,6 +214,9 @@ export interface Scope {
   readonly findObject: (type: string | undefined, name: string) => Expression | undefined;
   /** Finds a set of ip_set by its number. */
   readonly findIpSet: (index: number) => IpSet | undefined;
+  readonly findIpSetNamed: (name: string) => IpSet | undefined;
+  /** Whether some rule adds to it or takes from it. */
+  readonly isIpSetChanged: (index: number) => boolean;
 }
 
 /** What may be found under a key of which some bits are not known. */

@@ -1,11 +1,12 @@
 /** @module Matches on connection tracking and marks: conntrack, state, mark, connmark. */
 import { addressAt, be16, bit, hasOthers, holds, u8, u16, u32 } from './bytes.ts';
-import type {
-  ConntrackMatch,
-  InvertibleRange,
-  MaskedAddress,
-  XtFamily,
-  XtMatchOf,
+import {
+  type ConntrackMatch,
+  conntrackStates,
+  type InvertibleRange,
+  type MaskedAddress,
+  type XtFamily,
+  type XtMatchOf,
 } from './types.ts';
 
 // XT_CONNTRACK_*, of match_flags and invert_flags
@@ -92,9 +93,15 @@ export function decodeConntrack(
   };
 }
 
+/** XT_STATE_UNTRACKED, which is another bit than that of conntrack. */
+const OLD_UNTRACKED = 0x40;
+
 /** struct xt_state_info: u32 mask. */
 export function decodeState(info: Uint8Array): XtMatchOf<'state'> | undefined {
-  return holds(info, 4) ? { kind: 'state', mask: u32(info, 0) } : undefined;
+  const mask = u32(info, 0);
+  if (!holds(info, 4) || hasOthers(mask, OLD_UNTRACKED | 0xf)) return undefined;
+  const untracked = bit(mask, OLD_UNTRACKED) ? conntrackStates.untracked : 0;
+  return { kind: 'state', mask: (mask & 0xf) | untracked };
 }
 
 /** struct xt_mark_mtinfo1 and xt_connmark_mtinfo1: u32 mark, u32 mask, u8 invert. */

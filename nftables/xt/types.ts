@@ -266,7 +266,8 @@ export type XtTarget =
       readonly prefix: string;
     }
   | { readonly kind: 'dnat' | 'snat'; readonly revision: 0 | 1 | 2; readonly range: XtNatRange }
-  | { readonly kind: 'masquerade' | 'redirect' | 'netmap'; readonly range: XtNatRange }
+  | { readonly kind: 'masquerade' | 'redirect'; readonly range: XtNatRange }
+  | { readonly kind: 'netmap'; readonly range: XtNatRange }
   | {
       readonly kind: 'ct';
       readonly notrack: boolean;

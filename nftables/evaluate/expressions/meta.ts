@@ -214,7 +214,7 @@ const PACKET_BROADCAST = 1;
 const PACKET_MULTICAST = 2;
 
 /** Of a packet for one host; of others it depends on the way that it came. */
-function packetType({ state, host, local, input }: Machine): number | undefined {
+export function packetType({ state, host, local, input }: Machine): number | undefined {
   const { family, bytes, known } = state;
   const [at, length] = family === 'ip' ? [16, 4] : [24, 16];
   const first = bytes[at] ?? 0;
