@@ -106,10 +106,7 @@ export function compare(
     case 'named-set': {
       const ranges = rangeList(false);
       const flags = random.chance(0.2) ? ' flags constant;' : '';
-      const name = declare(
-        'set',
-        `type ${operand.type};${flags} elements = { ${list(ranges)} }`,
-      );
+      const name = declare('set', `type ${operand.type};${flags} elements = { ${list(ranges)} }`);
       return positive(`@${name}`, ranges, 'lookup');
     }
     case 'named-interval': {
@@ -134,11 +131,12 @@ export function compare(
         text: `${left} & 0x${mask.toString(16)} ${equalTo ? '==' : '!='} 0x${wanted.toString(16)}`,
         kinds: ['bitwise', 'cmp'],
         constraints: [
-          constraintOf(operand, holds, [value, value ^ 1n, value ^ 2n, operand.draw()], [
-            value ^ 1n,
-            value ^ (1n << BigInt(random.below(bits))),
-            value + 1n,
-          ]),
+          constraintOf(
+            operand,
+            holds,
+            [value, value ^ 1n, value ^ 2n, operand.draw()],
+            [value ^ 1n, value ^ (1n << BigInt(random.below(bits))), value + 1n],
+          ),
         ],
       };
     }
@@ -163,7 +161,11 @@ function outsideOf(operand: Operand, ranges: readonly Range[]): Constraint {
 function order(operand: Operand, operator: '<' | '>' | '<=' | '>=', value: bigint): Match {
   // nft refuses what can never or always be.
   const limit =
-    value <= operand.minimum ? operand.minimum + 1n : value >= operand.maximum ? operand.maximum - 1n : value;
+    value <= operand.minimum
+      ? operand.minimum + 1n
+      : value >= operand.maximum
+        ? operand.maximum - 1n
+        : value;
   const holds = (other: bigint): boolean =>
     operator === '<'
       ? other < limit

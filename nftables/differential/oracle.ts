@@ -82,19 +82,21 @@ export function createOracle(arena: Arena): Oracle {
     ip: openSocket(AF_INET, SOCK_RAW, IPPROTO_RAW),
     ip6: openSocket(AF_INET6, SOCK_RAW, IPPROTO_RAW),
   };
-  const ears = [
-    ...protocols.ip.map((protocol) => openSocket(AF_INET, SOCK_RAW, protocol)),
-    ...protocols.ip6.map((protocol) => openSocket(AF_INET6, SOCK_RAW, protocol)),
-  ];
-  for (const fd of ears) setReceiveBuffer(fd, 1 << 20);
+  const ears = (['ip', 'ip6'] as const).flatMap((family) =>
+    protocols[family].map((protocol) => ({
+      protocol,
+      fd: openSocket(family === 'ip' ? AF_INET : AF_INET6, SOCK_RAW, protocol),
+    })),
+  );
+  for (const { fd } of ears) setReceiveBuffer(fd, 1 << 20);
   const traces = openNetfilter([NFNLGRP_NFTRACE], receiveBytes);
 
   let epoch = 0;
-  let watched: Watched[] = [];
+  let watched = new Map<number, Watched>();
   const byId = new Map<number, Watched>();
   const take = (event: TraceEvent): void => {
     if (event.tag !== undefined) {
-      const named = watched[event.tag];
+      const named = watched.get(event.tag);
       if (named !== undefined) byId.set(event.id, named);
     }
     const one = byId.get(event.id);
@@ -112,15 +114,20 @@ export function createOracle(arena: Arena): Oracle {
   };
   const find = (bytes: Buffer): Watched | undefined => {
     const tag = tagOf(bytes);
-    return tag === undefined || tag >>> 16 !== epoch ? undefined : watched[tag & 0xffff];
+    return tag === undefined || tag >>> 16 !== epoch ? undefined : watched.get(tag & 0xffff);
   };
   const drainArrivals = (): void => {
-    for (const fd of ears) {
+    for (const { protocol, fd } of ears) {
       for (;;) {
         const length = receive(fd, buffer);
         if (length < 0) break;
-        const one = find(buffer.subarray(0, length));
-        if (one !== undefined) one.delivered = true;
+        const bytes = buffer.subarray(0, length);
+        const one = find(bytes);
+        if (one === undefined) continue;
+        // IPv6 gives what is behind its header.
+        const error = protocol === 58 ? errorOf(bytes, 0, 1) : icmpError(bytes);
+        if (error === undefined || isSame(one.shot, error.type)) one.delivered = true;
+        else one.error = error;
       }
     }
     for (const { name, fd } of catchers) {
@@ -159,15 +166,18 @@ export function createOracle(arena: Arena): Oracle {
     fire: (shots) => {
       epoch = (epoch + 1) & 0x7fff;
       byId.clear();
-      watched = [];
+      const all: Watched[] = [];
+      watched = new Map();
       drainTraces();
       drainArrivals();
       for (let start = 0; start < shots.length; start += chunkLength) {
         const chunk: Watched[] = [];
         for (const shot of shots.slice(start, start + chunkLength)) {
           const one: Watched = { shot, events: [], delivered: false, left: [], ended: 'no' };
-          const tag = watched.length;
-          watched.push(one);
+          all.push(one);
+          // Not zero: the kernel would choose an identification.
+          const tag = all.length;
+          watched.set(tag, one);
           chunk.push(one);
           const refusal = send(shot, ((epoch << 16) | tag) >>> 0);
           if (refusal !== undefined) one.refusal = refusal;
@@ -181,7 +191,7 @@ export function createOracle(arena: Arena): Oracle {
           drainArrivals();
         }
       }
-      return watched;
+      return all;
     },
   };
 }
@@ -213,10 +223,17 @@ function icmpError(packet: Buffer): { type: number; code: number } | undefined {
   const isIp = packet.readUInt8(0) >> 4 === 4;
   const protocol = packet.readUInt8(isIp ? 9 : 6);
   if (!isIcmp(protocol) || isIp !== (protocol === 1)) return undefined;
-  const at = isIp ? (packet.readUInt8(0) & 15) * 4 : 40;
+  return errorOf(packet, isIp ? (packet.readUInt8(0) & 15) * 4 : 40, isIp ? 3 : 1);
+}
+
+function errorOf(
+  packet: Buffer,
+  at: number,
+  wanted: number,
+): { type: number; code: number } | undefined {
   if (packet.length < at + 8) return undefined;
   const type = packet.readUInt8(at);
-  return type === (isIp ? 3 : 1) ? { type, code: packet.readUInt8(at + 1) } : undefined;
+  return type === wanted ? { type, code: packet.readUInt8(at + 1) } : undefined;
 }
 
 const isSame = (shot: Shot, type: number): boolean =>
