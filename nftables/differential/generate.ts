@@ -6,8 +6,10 @@ import { type InterfaceName, interfaces } from './arena.ts';
 import type { Declare } from './comparison.ts';
 import { type Constraint, equal } from './constraint.ts';
 import { type Context, type MarkSetter, usedFields } from './context.ts';
+import { generateIptables } from './iptables.ts';
 import { drawOtherProtocol, narrowMatch, TCP, UDP, wideMatch } from './matches.ts';
 import type { Random } from './random.ts';
+import type { ChainText, RestoreText, Script, TableText } from './script.ts';
 import { type Ending, ending, passingStatement, verdictMap } from './statements.ts';
 
 /** A rule and how to hit it. */
@@ -23,22 +25,8 @@ export interface Aim {
 }
 
 export interface Generated {
-  readonly nft: string;
+  readonly script: Script;
   readonly aims: readonly Aim[];
-}
-
-interface ChainDraft {
-  readonly name: string;
-  readonly header: string;
-  readonly rules: string[];
-}
-
-interface TableDraft {
-  readonly family: Context['tableFamily'];
-  readonly name: string;
-  readonly sets: string[];
-  readonly chains: ChainDraft[];
-  readonly isDormant: boolean;
 }
 
 type BaseContext = Omit<Context, 'direction' | 'family' | 'protocol' | 'constraints'>;
@@ -54,35 +42,35 @@ const directions: Readonly<Record<Hook, readonly Direction[]>> = {
 };
 
 const maximumDepth = 3;
+/** Of each family's iptables beside the rules of nft. */
+const iptablesShare = 0.2;
 
 export function generate(random: Random): Generated {
   const setters: MarkSetter[] = [];
   const aims: Aim[] = [];
-  const tables: TableDraft[] = [];
+  const tables: TableText[] = [];
   const count = random.between(1, 3);
   for (let i = 0; i < count; i++) {
     tables.push(drawTable(random, `t${i}`, setters, aims));
   }
-  return { nft: tables.map(textOf).join(''), aims };
+  const restores: RestoreText[] = [];
+  for (const family of ['ip', 'ip6'] as const) {
+    if (!random.chance(iptablesShare)) continue;
+    const restore = generateIptables(random, family, random.chance(0.5) ? 'nft' : 'legacy');
+    restores.push(restore.restore);
+    aims.push(...restore.aims);
+  }
+  return { script: { tables, restores }, aims };
 }
 
-function textOf(table: TableDraft): string {
-  const chains = table.chains.map(
-    (chain) =>
-      `  chain ${chain.name} {\n${chain.header}${chain.rules.map((rule) => `    ${rule}\n`).join('')}  }\n`,
-  );
-  const flags = table.isDormant ? '  flags dormant\n' : '';
-  return `table ${table.family} ${table.name} {\n${flags}${table.sets.join('')}${chains.join('')}}\n`;
-}
-
-function drawTable(random: Random, name: string, setters: MarkSetter[], aims: Aim[]): TableDraft {
+function drawTable(random: Random, name: string, setters: MarkSetter[], aims: Aim[]): TableText {
   const family = random.weigh([
     [50, 'inet'],
     [20, 'ip'],
     [18, 'ip6'],
     [12, 'netdev'],
   ] as const);
-  const table: TableDraft = { family, name, sets: [], chains: [], isDormant: random.chance(0.03) };
+  const table: TableText = { family, name, sets: [], chains: [], isDormant: random.chance(0.03) };
   const declare: Declare = (kind, body) => {
     const set = `${kind === 'set' ? 's' : 'm'}${table.sets.length}`;
     table.sets.push(`  ${kind} ${set} {\n    ${body}\n  }\n`);
@@ -98,7 +86,7 @@ function drawTable(random: Random, name: string, setters: MarkSetter[], aims: Ai
 
 function drawBaseChain(
   random: Random,
-  table: TableDraft,
+  table: TableText,
   declare: Declare,
   setters: MarkSetter[],
   aims: Aim[],
@@ -120,21 +108,22 @@ function drawBaseChain(
     [isNatHook ? 12 : 0, 'nat'],
     [hook === 'output' ? 8 : 0, 'route'],
   ] as const);
-  // Equal priorities too: their order is for the kernel to choose.
-  const priority = random.weigh([
-    [40, 0],
-    [type === 'nat' ? 0 : 15, -150],
-    [type === 'nat' || isNetdev ? 0 : 12, -300],
-    [15, 100],
-    [18, random.between(type === 'nat' ? -190 : -500, 500)],
-  ] as const);
-  const device = isNetdev ? random.pick(interfaces) : undefined;
   const policy =
-    type === 'filter' && random.chance(hook === 'prerouting' || isNetdev ? 0.04 : 0.16)
+    type === 'filter' && random.chance(hook === 'prerouting' || isNetdev ? 0.04 : 0.2)
       ? 'drop'
       : 'accept';
+  // Equal priorities too: their order is for the kernel to choose.
+  const priority = random.weigh([
+    [40, policy === 'drop' ? 490 : 0],
+    // Mostly at the end, so that not too many rules are behind it.
+    [type === 'nat' || policy === 'drop' ? 0 : 15, -150],
+    [type === 'nat' || isNetdev || policy === 'drop' ? 0 : 12, -300],
+    [15, policy === 'drop' ? 500 : 100],
+    [policy === 'drop' ? 4 : 18, random.between(type === 'nat' ? -190 : -500, 500)],
+  ] as const);
+  const device = isNetdev ? random.pick(interfaces) : undefined;
   const on = device === undefined ? '' : ` device "${device}"`;
-  const chain: ChainDraft = {
+  const chain: ChainText = {
     name: `c${table.chains.length}`,
     header: `    type ${type} hook ${hook}${on} priority ${priority}; policy ${policy};\n`,
     rules: [],
@@ -152,7 +141,7 @@ function drawBaseChain(
   const count = random.between(2, 7);
   for (let i = 0; i < count; i++) {
     const context = drawContext(random, base);
-    drawRule(random, table, chain, context, 0, setters, aims);
+    drawRule(random, table, chain, context, 0, false, setters, aims);
   }
 }
 
@@ -181,10 +170,11 @@ function drawContext(random: Random, base: BaseContext): Context {
 
 function drawRule(
   random: Random,
-  table: TableDraft,
-  chain: ChainDraft,
+  table: TableText,
+  chain: ChainText,
   above: Context,
   depth: number,
+  isEnd: boolean,
   setters: MarkSetter[],
   aims: Aim[],
 ): void {
@@ -215,11 +205,12 @@ function drawRule(
     for (const { field } of match.constraints) used.add(field);
   };
   // In a chain that few packets reach a rule needs no match of its own.
-  const isLast = depth > 0 && random.chance(0.15);
+  const isLast = isEnd && random.chance(0.4);
   const isIcmpOrOther = protocol !== TCP && protocol !== UDP && protocol !== 136;
   if (isIcmpOrOther && !isPinned) parts.push(`meta l4proto ${protocol}`);
   const entersByMap = context.chainType !== 'nat' && !isLast && random.chance(0.1);
   if (!isLast && !entersByMap) addMatch(narrowMatch(random, context, used));
+  const isNarrow = own.length > 0;
   const extra = random.weigh([
     [30, 0],
     [45, 1],
@@ -249,7 +240,7 @@ function drawRule(
     });
     if (map === undefined) addMatch(narrowMatch(random, context, used));
     else {
-      const reserved: ChainDraft = { name, header: '', rules: [] };
+      const reserved: ChainText = { name, header: '', rules: [] };
       if (isEntered) table.chains.push(reserved);
       addMatch(map);
       if (isEntered) {
@@ -270,12 +261,18 @@ function drawRule(
     [10, 2],
   ] as const);
   for (let i = 0; i < statements; i++) {
-    const statement = passingStatement(random, context);
+    const statement = passingStatement(random, context, used);
+    for (const constraint of statement.constraints ?? []) {
+      own.push(constraint);
+      used.add(constraint.field);
+    }
     parts.push(statement.text);
     kinds.push(...statement.kinds);
     mark = statement.mark ?? mark;
   }
-  const end: Ending = ending(random, context, depth, depth < maximumDepth && !isLast);
+  // A rule that lets everything through to its verdict would hide those behind it.
+  const mayEnd = isNarrow || isEnd || random.chance(0.1);
+  const end: Ending = ending(random, context, depth, depth < maximumDepth && !isLast, mayEnd);
   kinds.push(...end.kinds);
   if (end.enters !== undefined) parts.push(`${end.enters} ${enter()}`);
   else if (end.text !== '') parts.push(end.text);
@@ -315,15 +312,17 @@ function drawRule(
 
 function drawChain(
   random: Random,
-  table: TableDraft,
+  table: TableText,
   context: Context,
   depth: number,
   setters: MarkSetter[],
   aims: Aim[],
 ): string {
-  const chain: ChainDraft = { name: `c${table.chains.length}`, header: '', rules: [] };
+  const chain: ChainText = { name: `c${table.chains.length}`, header: '', rules: [] };
   table.chains.push(chain);
   const count = random.between(1, 4);
-  for (let i = 0; i < count; i++) drawRule(random, table, chain, context, depth, setters, aims);
+  for (let i = 1; i <= count; i++) {
+    drawRule(random, table, chain, context, depth, i === count, setters, aims);
+  }
   return chain.name;
 }

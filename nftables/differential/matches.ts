@@ -120,7 +120,7 @@ export function narrowMatch(
     add(20, () => concatenation(random, context, used));
   }
   if (free('mark')) {
-    add(8, () => markMatch(random, context, used));
+    add(8, () => markMatch(random, context, used, true));
   }
   if (choices.length === 0) return undefined;
   return random.weigh(choices)();
@@ -166,7 +166,8 @@ export function wideMatch(
   if (free('outInterface') && free('destination') && seesOutput(context) && hook !== 'egress') {
     add(12, () => interfaceMatch(random, 'outInterface', 'oif'));
   }
-  if (protocol === TCP && free('tcpFlags')) add(14, () => tcpFlagMatch(random));
+  if (protocol === TCP && free('tcpFlags') && free('connection'))
+    add(14, () => tcpFlagMatch(random));
   if (protocol === TCP && free('mss')) add(5, () => mssMatch(random));
   if (protocol === UDP && free('word')) {
     const left = random.pick(['@th,64,32', '@ih,0,32']);
@@ -179,7 +180,7 @@ export function wideMatch(
       ),
     );
   }
-  if ((protocol === 1 || protocol === 58) && free('icmpType'))
+  if ((protocol === 1 || protocol === 58) && free('icmpType') && free('connection'))
     add(25, () => icmpMatch(random, context));
   if (family === 'ip6' && free('hopByHop')) {
     add(4, () => {
@@ -191,9 +192,14 @@ export function wideMatch(
       );
     });
   }
-  if (context.tableFamily !== 'netdev' && free('connection'))
+  if (
+    context.tableFamily !== 'netdev' &&
+    free('connection') &&
+    free('tcpFlags') &&
+    free('icmpType')
+  )
     add(14, () => conntrackMatch(random, context));
-  if (free('mark')) add(5, () => markMatch(random, context, used));
+  if (free('mark')) add(5, () => markMatch(random, context, used, false));
   if (context.tableFamily !== 'netdev') add(8, () => fibMatch(random, context));
   add(8, () => metaMatch(random, context));
   return random.weigh(choices)();
@@ -391,6 +397,13 @@ function conntrackMatch(random: Random, context: Context): Match {
     constraints: constraint(values),
   });
   const mark = random.between(1, 15);
+  // Only first packets come to nat chains, and only of some protocols can there be others.
+  const onlyNew = context.chainType === 'nat' || !hasConnections(context.protocol);
+  if (onlyNew)
+    return make(
+      random.pick(['ct state new', 'ct direction original', 'ct state { new, established }']),
+      ['new'],
+    );
   return random.weigh<() => Match>([
     [6, () => make('ct state new', ['new'], 'bitwise', 'cmp')],
     [6, () => make('ct state established,related', ['original', 'reply'], 'bitwise', 'cmp')],
@@ -410,8 +423,16 @@ function conntrackMatch(random: Random, context: Context): Match {
   ])();
 }
 
+const hasConnections = (protocol: number | undefined): boolean =>
+  protocol !== undefined && (portProtocols.has(protocol) || protocol === 1 || protocol === 58);
+
 /** A mark that a rule before gave, or that the sender's socket gave. */
-function markMatch(random: Random, context: Context, used: ReadonlySet<Field>): Match | undefined {
+function markMatch(
+  random: Random,
+  context: Context,
+  used: ReadonlySet<Field>,
+  narrow: boolean,
+): Match | undefined {
   const setters = context.setters.filter(
     (one) =>
       one.direction === context.direction &&
@@ -434,7 +455,7 @@ function markMatch(random: Random, context: Context, used: ReadonlySet<Field>): 
     random,
     numeric('mark', 'meta mark', 0xffffffff, () => random.between(1, 4000), { type: 'mark' }),
     context.declare,
-    false,
+    narrow,
   );
 }
 

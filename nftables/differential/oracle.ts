@@ -3,6 +3,7 @@
 import { bytesOf, macBytes } from './address.ts';
 import type { Arena } from './arena.ts';
 import { hostMac, interfaces, outsideMac } from './arena.ts';
+import { decodeLegacyTraces, type LegacyEvent, openLegacyTraces } from './legacy-trace.ts';
 import { openNetfilter } from './netlink.ts';
 import { endTable, startTable } from './scaffold.ts';
 import { bytesOfShot, isIcmp, type Shot, tagOf } from './shot.ts';
@@ -26,6 +27,8 @@ import { decodeTraces, NFNLGRP_NFTRACE, type TraceEvent } from './trace.ts';
 export interface Observation {
   /** In order; without those of the chains of the scaffold that come first. */
   readonly events: readonly TraceEvent[];
+  /** Of legacy iptables, in order too. */
+  readonly legacy: readonly LegacyEvent[];
   /** The host's own stack got it. */
   readonly delivered: boolean;
   /** Interfaces that it left by. */
@@ -39,6 +42,7 @@ export interface Observation {
 interface Watched {
   readonly shot: Shot;
   readonly events: TraceEvent[];
+  readonly legacy: LegacyEvent[];
   delivered: boolean;
   readonly left: string[];
   error?: { type: number; code: number };
@@ -53,8 +57,8 @@ export interface Oracle {
 
 /** Protocols that the host's stack hands to a raw socket, so that a packet behind the input hook is seen. */
 export const protocols = {
-  ip: [1, 2, 4, 6, 17, 47, 50, 89, 112, 136, 253],
-  ip6: [58, 6, 17, 47, 89, 112, 136, 253],
+  ip: [1, 2, 4, 6, 17, 50, 89, 112, 136, 253],
+  ip6: [58, 6, 17, 89, 112, 136, 253],
 } as const;
 
 const SOL_PACKET = 263;
@@ -90,6 +94,7 @@ export function createOracle(arena: Arena): Oracle {
   );
   for (const { fd } of ears) setReceiveBuffer(fd, 1 << 20);
   const traces = openNetfilter([NFNLGRP_NFTRACE], receiveBytes);
+  const legacyTraces = openLegacyTraces(receiveBytes);
 
   let epoch = 0;
   let watched = new Map<number, Watched>();
@@ -110,6 +115,15 @@ export function createOracle(arena: Arena): Oracle {
       const length = receive(traces, buffer);
       if (length < 0) return;
       decodeTraces(buffer, length, take);
+    }
+  };
+  const drainLegacy = (): void => {
+    for (;;) {
+      const length = receive(legacyTraces, buffer);
+      if (length < 0) return;
+      decodeLegacyTraces(buffer, length, (event) => {
+        watched.get(event.tag)?.legacy.push(event);
+      });
     }
   };
   const find = (bytes: Buffer): Watched | undefined => {
@@ -160,6 +174,7 @@ export function createOracle(arena: Arena): Oracle {
   };
   const isDone = (one: Watched): boolean =>
     one.ended === 'dropped' ||
+    (one.ended === 'no' && one.legacy.length > 0) ||
     (one.ended === 'arrives' && (one.delivered || one.left.length > 0)) ||
     (one.refusal !== undefined && one.refusal !== 'EPERM');
   return {
@@ -169,11 +184,19 @@ export function createOracle(arena: Arena): Oracle {
       const all: Watched[] = [];
       watched = new Map();
       drainTraces();
+      drainLegacy();
       drainArrivals();
       for (let start = 0; start < shots.length; start += chunkLength) {
         const chunk: Watched[] = [];
         for (const shot of shots.slice(start, start + chunkLength)) {
-          const one: Watched = { shot, events: [], delivered: false, left: [], ended: 'no' };
+          const one: Watched = {
+            shot,
+            events: [],
+            legacy: [],
+            delivered: false,
+            left: [],
+            ended: 'no',
+          };
           all.push(one);
           // Not zero: the kernel would choose an identification.
           const tag = all.length;
@@ -183,11 +206,13 @@ export function createOracle(arena: Arena): Oracle {
           if (refusal !== undefined) one.refusal = refusal;
         }
         drainTraces();
+        drainLegacy();
         drainArrivals();
         const end = performance.now() + patienceMs;
         while (!chunk.every(isDone) && performance.now() < end) {
           sleep(1);
           drainTraces();
+          drainLegacy();
           drainArrivals();
         }
       }

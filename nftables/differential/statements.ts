@@ -2,7 +2,7 @@
 import { addressText } from './address.ts';
 import { drawRanges, type Operand, within } from './comparison.ts';
 import { concatenation } from './concatenation.ts';
-import type { Field } from './constraint.ts';
+import type { Constraint, Field } from './constraint.ts';
 import type { Context } from './context.ts';
 import { addressOperand, type Match, portOperand, TCP, UDP } from './matches.ts';
 import { drawDestination, drawPort, drawSource } from './pools.ts';
@@ -13,12 +13,18 @@ export interface Statement {
   readonly kinds: readonly string[];
   /** The mark that a packet has behind it. */
   readonly mark?: number;
+  /** What else it asks of a packet, to go on behind it. */
+  readonly constraints?: readonly Constraint[];
 }
 
 const say = (text: string, ...kinds: string[]): Statement => ({ text, kinds });
 
 /** Goes on to the next statement, mostly. */
-export function passingStatement(random: Random, context: Context): Statement {
+export function passingStatement(
+  random: Random,
+  context: Context,
+  used: ReadonlySet<Field>,
+): Statement {
   const { family, protocol, tableFamily, declare, hook } = context;
   const choices: (readonly [number, () => Statement])[] = [
     [30, () => say('counter', 'counter')],
@@ -32,11 +38,11 @@ export function passingStatement(random: Random, context: Context): Statement {
           'limit',
         ),
     ],
-    [1, () => say(`limit rate over ${random.between(1, 9)}00000/second`, 'limit')],
+    [1, () => say(`limit rate over ${random.between(1, 9)}/minute burst 1 packets`, 'limit')],
     [
       2,
       () =>
-        say(`quota ${random.pick(['over 1 mbytes', 'until 2000 mbytes', '300 mbytes'])}`, 'quota'),
+        say(`quota ${random.pick(['over 60 bytes', 'until 2000 mbytes', '300 mbytes'])}`, 'quota'),
     ],
     [
       10,
@@ -68,21 +74,29 @@ export function passingStatement(random: Random, context: Context): Statement {
   ]);
   if (family === 'ip' && hook !== 'input')
     choices.push([2, () => say(`ip dscp set ${random.below(64)}`, 'payload set')]);
-  if (protocol === TCP || protocol === UDP) {
+  if ((protocol === TCP || protocol === UDP) && !used.has('destinationPort')) {
     const name = protocol === TCP ? 'tcp' : 'udp';
     choices.push([
       4,
       () => {
-        const map = Array.from(new Set(Array.from({ length: 4 }, () => drawPort(random))))
-          .map((port) => `${port} : ${random.between(1, 200)}`)
-          .join(', ');
-        return random.chance(0.5)
-          ? say(`meta mark set ${name} dport map { ${map} }`, 'map', 'meta set')
-          : say(
-              `meta mark set ${name} dport map @${declare('map', `type inet_service : mark; elements = { ${map} }`)}`,
-              'map',
-              'meta set',
-            );
+        const ports = [...new Set(Array.from({ length: 4 }, () => drawPort(random)))];
+        const map = ports.map((port) => `${port} : ${random.between(1, 200)}`).join(', ');
+        const to = random.chance(0.5)
+          ? `{ ${map} }`
+          : `@${declare('map', `type inet_service : mark; elements = { ${map} }`)}`;
+        return {
+          text: `meta mark set ${name} dport map ${to}`,
+          kinds: ['map', 'meta set'],
+          // Where the map holds no such key the rule ends.
+          constraints: [
+            {
+              field: 'destinationPort',
+              holds: (value) => typeof value === 'number' && ports.includes(value),
+              values: ports,
+              edges: ports.map((port) => port + 1),
+            },
+          ],
+        };
       },
     ]);
   }
@@ -94,7 +108,7 @@ export function passingStatement(random: Random, context: Context): Statement {
       1,
       () => {
         const name = declare('set', `type ${addressType}; size 65535; flags dynamic;`);
-        return say(`add @${name} { ${addressKey} ct count over 1000 }`, 'dynset', 'connlimit');
+        return say(`add @${name} { ${addressKey} ct count 1000 }`, 'dynset', 'connlimit');
       },
     ]);
     if (context.priority < -200) choices.push([12, () => say('notrack', 'notrack')]);
@@ -112,8 +126,18 @@ export interface Ending extends Statement {
 }
 
 /** How a rule ends; `none`: it has no verdict. */
-export function ending(random: Random, context: Context, depth: number, mayEnter: boolean): Ending {
+export function ending(
+  random: Random,
+  context: Context,
+  depth: number,
+  mayEnter: boolean,
+  mayEnd: boolean,
+): Ending {
   const { hook, chainType, tableFamily, protocol } = context;
+  if (!mayEnd) {
+    if (mayEnter && random.chance(0.3)) return { text: '', kinds: ['jump'], enters: 'jump' };
+    return random.chance(0.2) ? say('continue', 'verdict') : say('', 'no verdict');
+  }
   if (chainType === 'nat')
     return random.chance(0.75) ? nat(random, context) : say('accept', 'verdict');
   const mayReject =

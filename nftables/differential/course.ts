@@ -1,0 +1,75 @@
+/** @module A packet's course as the kernel traced it: how each base chain ended, and which rules matched. */
+import type { Chain, Rule } from '../model.ts';
+import type { Observation } from './oracle.ts';
+import type { TraceEvent } from './trace.ts';
+
+/** `family table chain`. */
+export type ChainKey = string;
+/** `family table chain handle`. */
+export type RuleKey = string;
+
+export const chainKey = (one: {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+}): ChainKey => `${one.family} ${one.table} ${one.chain}`;
+
+/** Rules of legacy iptables have no handle: their place in the chain. */
+export const ruleKeyOf = (rule: Rule): RuleKey =>
+  rule.backend === 'iptables-legacy'
+    ? `legacy ${chainKey(rule)} #${rule.index}`
+    : `${chainKey(rule)} ${rule.handle}`;
+
+export const chainKeyOf = (chain: Chain): ChainKey =>
+  `${chain.backend === 'iptables-legacy' ? 'legacy ' : ''}${chain.family} ${chain.table} ${chain.name}`;
+
+/** How one base chain ended. */
+export interface Ended {
+  readonly base: ChainKey;
+  readonly verdict: 'accept' | 'drop' | 'stolen' | 'queue';
+  /** The rule; absent: the policy. */
+  readonly rule?: RuleKey;
+}
+
+export interface Course {
+  readonly ended: readonly Ended[];
+  readonly matched: readonly RuleKey[];
+  /** The events fit together; false where the last base chain has no end. */
+  readonly isWhole: boolean;
+}
+
+export function courseOf({ events }: Observation): Course {
+  const ended: Ended[] = [];
+  const matched: RuleKey[] = [];
+  let base: ChainKey | undefined;
+  for (const event of events) {
+    // The mark at the end of a chain is traced like a rule.
+    if (event.type !== 'policy' && event.handle === 0) continue;
+    base ??= chainKey(event);
+    if (event.type === 'policy') {
+      ended.push({ base, verdict: event.verdict === 'drop' ? 'drop' : 'accept' });
+      base = undefined;
+      continue;
+    }
+    const rule = `${chainKey(event)} ${event.handle}`;
+    if (event.type === 'rule') matched.push(rule);
+    const verdict = finalVerdict(event);
+    if (verdict !== undefined) {
+      ended.push({ base, verdict, rule });
+      base = undefined;
+    }
+  }
+  return { ended, matched, isWhole: base === undefined };
+}
+
+function finalVerdict(event: TraceEvent): Ended['verdict'] | undefined {
+  switch (event.verdict) {
+    case 'accept':
+    case 'drop':
+    case 'stolen':
+    case 'queue':
+      return event.verdict;
+    default:
+      return undefined;
+  }
+}

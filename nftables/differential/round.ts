@@ -1,0 +1,148 @@
+/** @module One ruleset: loaded, read back, asked and shot at. */
+import type { Answer, Environment, Packet } from '../evaluate/types.ts';
+import type { Expression, Rule, Ruleset } from '../model.ts';
+import { connectionKey, mixedShot, shotsAt } from './aim.ts';
+import type { ConntrackSocket } from './conntrack.ts';
+import { courseOf, type RuleKey, ruleKeyOf } from './course.ts';
+import type { Aim, Generated } from './generate.ts';
+import { type Judgement, judge, kernelVerdict } from './judge.ts';
+import type { Observation, Oracle } from './oracle.ts';
+import type { Random } from './random.ts';
+import type { Loader, Script } from './script.ts';
+import { questionOf, type Shot } from './shot.ts';
+
+/** Makes the function that answers questions to one ruleset. */
+export type Evaluator = (ruleset: Ruleset, environment: Environment) => (packet: Packet) => Answer;
+
+export interface Bench {
+  readonly loader: Loader;
+  readonly oracle: Oracle;
+  readonly conntrack: ConntrackSocket;
+  readonly environment: Environment;
+  readonly read: () => Promise<Ruleset>;
+  readonly evaluator: Evaluator;
+}
+
+export interface Decision {
+  readonly shot: Shot;
+  readonly seen: Observation;
+  readonly answer: Answer;
+  /** Undefined where the kernel lost the packet for reasons of its own. */
+  readonly judgement: Judgement | undefined;
+  readonly kinds: ReadonlySet<string>;
+}
+
+export interface Loaded {
+  readonly ruleset: Ruleset;
+  readonly rules: ReadonlyMap<RuleKey, Rule>;
+  readonly ask: (packet: Packet) => Answer;
+}
+
+export async function load(bench: Bench, script: Script): Promise<Loaded> {
+  bench.loader.load(script);
+  const ruleset = await bench.read();
+  return {
+    ruleset,
+    rules: new Map(ruleset.rules.map((rule) => [ruleKeyOf(rule), rule])),
+    ask: bench.evaluator(ruleset, bench.environment),
+  };
+}
+
+/** Sends them as packets that nothing is known of yet, and judges each. No two of one connection. */
+export function decide(bench: Bench, loaded: Loaded, shots: readonly Shot[]): Decision[] {
+  bench.conntrack.flush();
+  for (const shot of shots) if (shot.connection !== undefined) bench.conntrack.add(shot);
+  const seen = bench.oracle.fire(shots);
+  return shots.map((shot, index) => decisionOf(loaded, shot, seen[index] ?? noObservation));
+}
+
+const noObservation: Observation = { events: [], legacy: [], delivered: false, left: [] };
+
+function decisionOf(loaded: Loaded, shot: Shot, seen: Observation): Decision {
+  const course = courseOf(seen);
+  const kernel = kernelVerdict(course, seen);
+  const answer = loaded.ask(questionOf(shot));
+  const kinds = new Set<string>();
+  for (const key of course.matched) {
+    for (const one of loaded.rules.get(key)?.expressions ?? []) kinds.add(kindOf(one));
+  }
+  return {
+    shot,
+    seen,
+    answer,
+    judgement: kernel === undefined ? undefined : judge(shot, answer, kernel, seen),
+    kinds,
+  };
+}
+
+function kindOf(expression: Expression): string {
+  switch (expression.kind) {
+    case 'payload':
+      return `payload ${expression.base}`;
+    case 'meta':
+    case 'ct':
+      return `${expression.kind} ${expression.key}`;
+    case 'match':
+    case 'target':
+      return `xt ${expression.kind} ${expression.name}`;
+    case 'lookup':
+      return expression.gives === undefined
+        ? 'lookup'
+        : expression.gives === 'verdict'
+          ? 'lookup (verdict map)'
+          : 'lookup (map)';
+    default:
+      return expression.kind;
+  }
+}
+
+export interface Round {
+  readonly decisions: readonly Decision[];
+  readonly rules: number;
+  readonly hit: ReadonlySet<string>;
+  readonly missed: readonly Aim[];
+}
+
+const retries = 3;
+
+/** Aims at every rule, then again at those that nothing hit. */
+export async function playRound(
+  bench: Bench,
+  random: Random,
+  generated: Generated,
+): Promise<Round> {
+  const loaded = await load(bench, generated.script);
+  const decisions: Decision[] = [];
+  const hit = new Set<string>();
+  const shoot = (shots: readonly Shot[]): void => {
+    // Rules may change a set or use up a limit, so what was sent before belongs to the state; a connection does not.
+    const keys = new Set<string>();
+    const unique = shots.filter((shot) => {
+      const key = connectionKey(shot);
+      return !keys.has(key) && keys.add(key);
+    });
+    for (const decision of decide(bench, loaded, unique)) {
+      decisions.push(decision);
+      for (const key of courseOf(decision.seen).matched) {
+        const rule = loaded.rules.get(key);
+        if (rule !== undefined) hit.add(placeOf(rule));
+      }
+    }
+  };
+  const { aims } = generated;
+  const first = aims.flatMap((aim) => shotsAt(random, aim, 2, 4));
+  for (let i = 0; i < aims.length; i++) {
+    const mixed = mixedShot(random, aims);
+    if (mixed !== undefined) first.push(mixed);
+  }
+  shoot(random.shuffle(first));
+  let missed = aims.filter(({ place }) => !hit.has(place));
+  for (let i = 0; i < retries && missed.length > 0; i++) {
+    shoot(missed.flatMap((aim) => shotsAt(random, aim, 6, 0)));
+    missed = missed.filter(({ place }) => !hit.has(place));
+  }
+  return { decisions, rules: aims.length, hit, missed };
+}
+
+const placeOf = (rule: Rule): string =>
+  `${rule.backend === 'iptables-legacy' ? 'legacy ' : ''}${rule.family} ${rule.table} ${rule.chain} ${rule.index}`;
