@@ -77,7 +77,7 @@ function shotOf(random: Random, aim: Aim, draft: Draft): Shot | undefined {
   const mark = number('mark', () => 0);
   if (direction !== 'out' && mark !== 0) return undefined;
   const ttl = number('ttl', () => 64);
-  if (ttl < 3) return undefined;
+  if (ttl < 3 || ttl > 255) return undefined;
   const connection = connectionOf(random, draft, protocol, aim);
   const icmpType = number('icmpType', () => echo(protocol, connection));
   const isTracked = connection !== undefined && (!isIcmp(protocol) || isEcho(protocol, icmpType));
@@ -87,10 +87,8 @@ function shotOf(random: Random, aim: Aim, draft: Draft): Shot | undefined {
   if (tcpFlags < 0 || tcpFlags > 63) return undefined;
   const mss = protocol === 6 ? number('mss', () => (random.chance(0.2) ? 1460 : 0)) : 0;
   const tcpOptions = mss === 0 ? noBytes : Uint8Array.of(2, 4, mss >> 8, mss & 255);
-  const hopByHop =
-    family === 'ip6' && number('hopByHop', () => (random.chance(0.05) ? 1 : 0)) === 1;
   const headers =
-    (family === 'ip' ? 20 : 40 + (hopByHop ? 8 : 0)) +
+    (family === 'ip' ? 20 : 40) +
     (protocol === 6 ? 20 + tcpOptions.length : hasPorts(protocol) || isIcmp(protocol) ? 8 : 0);
   const length = number('length', () => headers + tagLength + 8 + random.below(40));
   const payload = new Uint8Array(Math.max(0, length - headers - tagLength));
@@ -123,7 +121,6 @@ function shotOf(random: Random, aim: Aim, draft: Draft): Shot | undefined {
     dscp: number('dscp', () => (random.chance(0.8) ? 0 : random.below(64))),
     payload,
     tcpOptions,
-    hopByHop,
   };
 }
 
@@ -134,7 +131,7 @@ function connectionOf(
   aim: Aim,
 ): 'original' | 'reply' | undefined {
   const value = draft.get('connection');
-  if (!hasPorts(protocol) && !isIcmp(protocol)) return undefined;
+  if (!isConnected(protocol)) return undefined;
   if (value === 'original' || value === 'reply') return value;
   if (value !== undefined || draft.has('tcpFlags')) return undefined;
   // Packets of what is known go past nat rules: not many of them where one aims at these.
@@ -164,16 +161,21 @@ export function stateOf(protocol: number, tcpFlags: number, icmpType: number): C
     const isNeighbourOrGroup = (icmpType >= 130 && icmpType <= 136) || icmpType === 143;
     return isNeighbourOrGroup ? 'untracked' : 'invalid';
   }
-  return 'new';
+  // This kernel has no tracker for UDP-Lite, and takes its packets for broken ones.
+  return protocol === 136 ? 'invalid' : 'new';
 }
+
+/** UDP-Lite has no tracker of its own in this kernel: its ports are no part of a connection. */
+const isConnected = (protocol: number): boolean =>
+  protocol === 6 || protocol === 17 || isIcmp(protocol);
 
 /** Two packets of one connection must not stand in one batch: the second would find the first one's entry. */
 export function connectionKey(shot: Shot): string {
   const { protocol, source, destination } = shot;
-  const rest = hasPorts(protocol)
-    ? `${shot.sourcePort} ${shot.destinationPort}`
-    : isIcmp(protocol)
-      ? `${shot.icmpId}`
-      : '';
+  const rest = !isConnected(protocol)
+    ? ''
+    : hasPorts(protocol)
+      ? `${shot.sourcePort} ${shot.destinationPort}`
+      : `${shot.icmpId}`;
   return `${protocol} ${source} ${destination} ${rest}`;
 }

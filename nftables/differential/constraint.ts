@@ -20,7 +20,6 @@ export type Field =
   | 'connection'
   | 'connectionMark'
   | 'mss'
-  | 'hopByHop'
   | 'word';
 
 export type Value = number | bigint | string;
@@ -61,3 +60,14 @@ export const equal = (field: Field, value: Value): Constraint => ({
   values: [value],
   edges: [],
 });
+
+/** What the packet must have where it is sent, for a field that the host counts down by one before the rule sees it. */
+export function countedDown(constraint: Constraint): Constraint {
+  const up = (value: Value): Value => (typeof value === 'number' ? value + 1 : value);
+  return {
+    ...constraint,
+    holds: (value) => typeof value === 'number' && constraint.holds(value - 1),
+    values: constraint.values.map(up),
+    edges: constraint.edges.map(up),
+  };
+}

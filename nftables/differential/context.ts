@@ -38,3 +38,7 @@ export const seesInput = ({ hook }: Context): boolean =>
   hook === 'prerouting' || hook === 'input' || hook === 'forward' || hook === 'ingress';
 export const seesOutput = ({ hook }: Context): boolean =>
   hook === 'forward' || hook === 'output' || hook === 'postrouting' || hook === 'egress';
+
+/** Behind the decision to forward: the time to live is already one less. */
+export const isForwarded = ({ hook, direction }: Pick<Context, 'hook' | 'direction'>): boolean =>
+  hook === 'forward' || ((hook === 'postrouting' || hook === 'egress') && direction === 'forward');

@@ -1,6 +1,8 @@
 /** @module A packet's course as the kernel traced it: how each base chain ended, and which rules matched. */
 import type { Chain, Rule } from '../model.ts';
+import type { LegacyEvent } from './legacy-trace.ts';
 import type { Observation } from './oracle.ts';
+import { endTable } from './scaffold.ts';
 import type { TraceEvent } from './trace.ts';
 
 /** `family table chain`. */
@@ -38,7 +40,21 @@ export interface Course {
   readonly isWhole: boolean;
 }
 
-export function courseOf({ events }: Observation): Course {
+export function courseOf(seen: Observation): Course {
+  const nft = nftCourse(seen.events);
+  if (seen.legacy.length === 0) return nft;
+  const last = nft.ended.at(-1);
+  const goesOn =
+    last !== undefined && (last.verdict !== 'accept' || last.base.split(' ')[1] === endTable);
+  const legacy = legacyCourse(seen.legacy, goesOn ? 'accept' : 'drop');
+  return {
+    ended: goesOn ? [...legacy.ended, ...nft.ended] : [...nft.ended, ...legacy.ended],
+    matched: [...nft.matched, ...legacy.matched],
+    isWhole: nft.isWhole,
+  };
+}
+
+function nftCourse(events: readonly TraceEvent[]): Course {
   const ended: Ended[] = [];
   const matched: RuleKey[] = [];
   let base: ChainKey | undefined;
@@ -60,6 +76,44 @@ export function courseOf({ events }: Observation): Course {
     }
   }
   return { ended, matched, isWhole: base === undefined };
+}
+
+interface Walk {
+  readonly base: ChainKey;
+  /** The last that matched, unless the policy was met behind it. */
+  rule?: RuleKey;
+}
+
+const builtIn = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
+
+/**
+ * Legacy iptables tells which rules matched, and a policy, but no verdict. A walk that another follows let the packet go on; of the
+ * last one `lastVerdict` says it.
+ */
+function legacyCourse(events: readonly LegacyEvent[], lastVerdict: 'accept' | 'drop'): Course {
+  const matched: RuleKey[] = [];
+  const walks: Walk[] = [];
+  for (const event of events) {
+    const chain = `legacy ${chainKey(event)}`;
+    const current = walks.at(-1);
+    const walk: Walk =
+      current === undefined || (builtIn.has(event.chain) && chain !== current.base)
+        ? { base: chain }
+        : current;
+    if (walk !== current) walks.push(walk);
+    if (event.type === 'policy') delete walk.rule;
+    if (event.type !== 'rule') continue;
+    walk.rule = `${chain} #${event.index}`;
+    matched.push(walk.rule);
+  }
+  const ended = walks.map(
+    ({ base, rule }, index): Ended => ({
+      base,
+      verdict: index === walks.length - 1 ? lastVerdict : 'accept',
+      ...(rule === undefined ? {} : { rule }),
+    }),
+  );
+  return { ended, matched, isWhole: true };
 }
 
 function finalVerdict(event: TraceEvent): Ended['verdict'] | undefined {

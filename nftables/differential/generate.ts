@@ -109,7 +109,7 @@ function drawBaseChain(
     [hook === 'output' ? 8 : 0, 'route'],
   ] as const);
   const policy =
-    type === 'filter' && random.chance(hook === 'prerouting' || isNetdev ? 0.04 : 0.2)
+    type === 'filter' && random.chance(hook === 'prerouting' || isNetdev ? 0.008 : 0.14)
       ? 'drop'
       : 'accept';
   // Equal priorities too: their order is for the kernel to choose.
@@ -185,7 +185,7 @@ function drawRule(
       [40, () => TCP],
       [40, () => UDP],
       [12, () => (above.family === 'ip' ? 1 : 58)],
-      [3, () => 136],
+      [above.chainType === 'nat' ? 0 : 3, () => 136],
       [6, () => drawOtherProtocol(random, above)],
     ])();
   const context: Context = { ...above, protocol };

@@ -2,7 +2,7 @@
 import type { Direction } from '../evaluate/types.ts';
 import { addressText, type IpFamily } from './address.ts';
 import { interfaces } from './arena.ts';
-import { type Constraint, equal, type Field, type Value } from './constraint.ts';
+import { type Constraint, countedDown, equal, type Field, type Value } from './constraint.ts';
 import type { Aim } from './generate.ts';
 import type { Match } from './matches.ts';
 import { drawDestination, drawPort, drawSource } from './pools.ts';
@@ -120,8 +120,8 @@ function drawTable(
         for (let k = 1; k <= more; k++) {
           const extra = drawExtra(random, inner, used);
           const [target, kind] = drawTarget(random, inner);
-          // In nft's shape the aim holds what the way there asks; the text is of this rule alone.
-          const way = parts.map((part) => ({ ...part, text: '' }));
+          // In nft's shape the aim holds what the way there asks; the text is of this rule alone, and its protocol.
+          const way = parts.map((part, at) => (at === 0 ? part : { ...part, text: '' }));
           add(
             inner,
             [...way, ...(extra === undefined ? [] : [extra])],
@@ -353,10 +353,14 @@ function drawExtra(random: Random, place: Place, used: ReadonlySet<Field>): Matc
   }
   if (free('ttl')) {
     const ttl = random.between(10, 200);
+    const counted = (one: Constraint): Constraint =>
+      chain === 'FORWARD' || (chain === 'POSTROUTING' && direction === 'forward')
+        ? countedDown(one)
+        : one;
     choices.push(
       family === 'ip'
-        ? simple(`-m ttl --ttl-lt ${ttl}`, 'xt ttl', span('ttl', 3, ttl - 1))
-        : simple(`-m hl --hl-gt ${ttl}`, 'xt hl', span('ttl', ttl + 1, 255)),
+        ? simple(`-m ttl --ttl-lt ${ttl}`, 'xt ttl', counted(span('ttl', 3, ttl - 1)))
+        : simple(`-m hl --hl-gt ${ttl}`, 'xt hl', counted(span('ttl', ttl + 1, 250))),
     );
   }
   if (free('dscp')) {
@@ -458,7 +462,9 @@ function drawTarget(
       [3, ['-j CONNMARK --save-mark', 'xt CONNMARK']],
       [3, ['-j CONNMARK --restore-mark', 'xt CONNMARK']],
     );
-    common.push([2, ['-j CLASSIFY --set-class 1:2', 'xt CLASSIFY']]);
+    if (chain === 'FORWARD' || chain === 'OUTPUT' || chain === 'POSTROUTING') {
+      common.push([2, ['-j CLASSIFY --set-class 1:2', 'xt CLASSIFY']]);
+    }
     common.push([2, ['-j DSCP --set-dscp 10', 'xt DSCP']]);
   }
   return random.weigh(common);

@@ -26,9 +26,17 @@ export interface Kernel {
 }
 
 /** What became of the packet; undefined where the kernel lost it between two hooks, for its own reasons. */
-export function kernelVerdict(course: Course, seen: Observation): Kernel | undefined {
+export function kernelVerdict(
+  course: Course,
+  seen: Observation,
+  canDrop: (ended: Ended) => boolean,
+): Kernel | undefined {
   const last = course.ended.at(-1);
-  if (last?.verdict === 'drop') return { verdict: 'drop', course };
+  if (last?.verdict === 'drop') {
+    // Legacy iptables tells no verdict: a packet may have been lost behind it.
+    const isLegacy = last.base.startsWith('legacy ');
+    return isLegacy && !canDrop(last) ? undefined : { verdict: 'drop', course };
+  }
   if (last?.verdict === 'stolen') return { verdict: 'stolen', course };
   const ends = course.ended.some(({ base }) => base.split(' ')[1] === endTable);
   if (ends && (seen.delivered || seen.left.length > 0)) return { verdict: 'accept', course };
@@ -57,7 +65,8 @@ export function judge(shot: Shot, answer: Answer, kernel: Kernel, seen: Observat
       `kernel ${kernel.verdict}, we ${[...possible].join(' or ')}`,
     );
   }
-  judgeChains(answer, kernel, isDetermined && !goesElsewhere, add);
+  const isCertain = isDetermined && !goesElsewhere && answer.unknowns.length === 0;
+  judgeChains(answer, kernel, isCertain, add);
   const isAmongCandidates = judgeDecider(answer, kernel, goesElsewhere, add);
   if (isDetermined && !goesElsewhere) judgePath(answer, kernel.course, add);
   judgeArrival(shot, answer, kernel, seen, add);
@@ -82,25 +91,29 @@ function judgeChains(answer: Answer, { course }: Kernel, isStrict: boolean, add:
   }
   if (!isStrict || course.ended.at(-1)?.verdict === 'drop') return;
   const met = new Set(course.ended.map(({ base }) => base));
-  for (const { chain } of answer.chains) {
-    if (chain.backend !== 'nf_tables' || chain.table === startTable) continue;
-    if (!met.has(chainKeyOf(chain)))
-      add('wrong path', `we met ${chainKeyOf(chain)}, the kernel did not`);
+  for (const { chain, possible } of answer.chains) {
+    if (chain.table === startTable || met.has(chainKeyOf(chain))) continue;
+    // Legacy nat is walked only where something switched conntrack on; a walk to the policy changes nothing.
+    const isIdle = possible.every(
+      (one) => one.verdict === 'accept' && one.decidedBy.kind === 'policy',
+    );
+    if (chain.backend === 'iptables-legacy' && chain.table === 'nat' && isIdle) continue;
+    add('wrong path', `we met ${chainKeyOf(chain)}, the kernel did not`);
   }
 }
 
 function isSame({ verdict, decidedBy }: Possibility, ended: Ended): boolean {
   if (plain(verdict) !== ended.verdict) return false;
-  return deciderKey(decidedBy) === (ended.rule ?? 'policy');
+  return deciderText(decidedBy) === (ended.rule ?? 'policy');
 }
 
-function deciderKey(decider: Decider): string {
+export function deciderText(decider: Decider): string {
   return decider.kind === 'rule' ? ruleKeyOf(decider.rule) : decider.kind;
 }
 
 const describe = ({ verdict, rule }: Ended): string => `${verdict} by ${rule ?? 'policy'}`;
 const describePossibility = ({ verdict, decidedBy }: Possibility): string =>
-  `${verdict} by ${deciderKey(decidedBy)}`;
+  `${verdict} by ${deciderText(decidedBy)}`;
 
 /** Of a drop there is one that decided; of an accept it must be one of those that accepted. True where it was a candidate. */
 function judgeDecider(
@@ -130,8 +143,8 @@ function judgeDecider(
 function judgePath(answer: Answer, course: Course, add: Add): void {
   const matched = new Set(course.matched);
   const ours = new Map<string, 'yes' | 'maybe'>();
-  for (const { rule, matched: how, chain } of answer.path) {
-    if (chain.backend !== 'nf_tables' || rule.table === startTable) continue;
+  for (const { rule, matched: how } of answer.path) {
+    if (rule.table === startTable) continue;
     const key = ruleKeyOf(rule);
     if (ours.get(key) !== 'yes') ours.set(key, how);
   }

@@ -3,8 +3,8 @@ import { addressText } from './address.ts';
 import { interfaces } from './arena.ts';
 import { compare, type Match, type Operand } from './comparison.ts';
 import { concatenation } from './concatenation.ts';
-import { type Constraint, equal, type Field } from './constraint.ts';
-import { type Context, seesInput, seesOutput } from './context.ts';
+import { type Constraint, countedDown, equal, type Field } from './constraint.ts';
+import { type Context, isForwarded, seesInput, seesOutput } from './context.ts';
 import { protocols } from './oracle.ts';
 import { drawDestination, drawPort, drawSource } from './pools.ts';
 import type { Random } from './random.ts';
@@ -147,7 +147,12 @@ export function wideMatch(
   if (free('source')) add(6, () => wide(addressOperand(random, context, 'source')));
   if (free('ttl')) {
     const left = family === 'ip' ? 'ip ttl' : 'ip6 hoplimit';
-    add(6, () => wide(numeric('ttl', left, 255, () => random.between(3, 250))));
+    add(6, () => {
+      const match = wide(numeric('ttl', left, 255, () => random.between(3, 250)));
+      return isForwarded(context)
+        ? { ...match, constraints: match.constraints.map(countedDown) }
+        : match;
+    });
   }
   if (free('dscp')) {
     add(6, () =>
@@ -182,18 +187,14 @@ export function wideMatch(
   }
   if ((protocol === 1 || protocol === 58) && free('icmpType') && free('connection'))
     add(25, () => icmpMatch(random, context));
-  if (family === 'ip6' && free('hopByHop')) {
-    add(4, () => {
-      const there = random.chance(0.5);
-      return fixed(
-        `exthdr hbh ${there ? 'exists' : 'missing'}`,
-        equal('hopByHop', there ? 1 : 0),
-        'exthdr',
-      );
-    });
+  if (family === 'ip6') {
+    // A question cannot speak of extension headers: packets have none.
+    const header = random.pick(['hbh', 'frag', 'dst', 'rt']);
+    add(4, () => always(`exthdr ${header} missing`, 'exthdr'));
   }
   if (
     context.tableFamily !== 'netdev' &&
+    protocol !== 136 &&
     free('connection') &&
     free('tcpFlags') &&
     free('icmpType')
@@ -424,7 +425,7 @@ function conntrackMatch(random: Random, context: Context): Match {
 }
 
 const hasConnections = (protocol: number | undefined): boolean =>
-  protocol !== undefined && (portProtocols.has(protocol) || protocol === 1 || protocol === 58);
+  protocol === TCP || protocol === UDP || protocol === 1 || protocol === 58;
 
 /** A mark that a rule before gave, or that the sender's socket gave. */
 function markMatch(

@@ -3,7 +3,7 @@ import type { Answer, Environment, Packet } from '../evaluate/types.ts';
 import type { Expression, Rule, Ruleset } from '../model.ts';
 import { connectionKey, mixedShot, shotsAt } from './aim.ts';
 import type { ConntrackSocket } from './conntrack.ts';
-import { courseOf, type RuleKey, ruleKeyOf } from './course.ts';
+import { chainKeyOf, courseOf, type Ended, type RuleKey, ruleKeyOf } from './course.ts';
 import type { Aim, Generated } from './generate.ts';
 import { type Judgement, judge, kernelVerdict } from './judge.ts';
 import type { Observation, Oracle } from './oracle.ts';
@@ -60,7 +60,7 @@ const noObservation: Observation = { events: [], legacy: [], delivered: false, l
 
 function decisionOf(loaded: Loaded, shot: Shot, seen: Observation): Decision {
   const course = courseOf(seen);
-  const kernel = kernelVerdict(course, seen);
+  const kernel = kernelVerdict(course, seen, (ended) => canDrop(loaded, ended));
   const answer = loaded.ask(questionOf(shot));
   const kinds = new Set<string>();
   for (const key of course.matched) {
@@ -73,6 +73,19 @@ function decisionOf(loaded: Loaded, shot: Shot, seen: Observation): Decision {
     judgement: kernel === undefined ? undefined : judge(shot, answer, kernel, seen),
     kinds,
   };
+}
+
+/** Whether a rule or policy of legacy iptables is one that drops. */
+function canDrop({ ruleset, rules }: Loaded, { base, rule }: Ended): boolean {
+  if (rule === undefined) {
+    const chain = ruleset.chains.find((one) => chainKeyOf(one) === base);
+    return chain?.base?.policy === 'drop';
+  }
+  return (rules.get(rule)?.expressions ?? []).some((one) =>
+    one.kind === 'verdict'
+      ? one.verdict.code === 'drop'
+      : one.kind === 'target' && one.name === 'REJECT',
+  );
 }
 
 function kindOf(expression: Expression): string {

@@ -49,8 +49,18 @@ export function scriptText(script: Script): string {
   return nftText(script) + restores.join('');
 }
 
-/** Legacy tables stay once they are made: they are emptied. */
-const emptied = '*filter\nCOMMIT\n*mangle\nCOMMIT\n*raw\nCOMMIT\n*nat\nCOMMIT\n';
+/** Legacy tables stay once they are made: they are emptied, and let everything through. */
+const builtIn = {
+  filter: ['INPUT', 'FORWARD', 'OUTPUT'],
+  mangle: ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'],
+  raw: ['PREROUTING', 'OUTPUT'],
+  nat: ['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'],
+} as const;
+const emptied = Object.entries(builtIn)
+  .map(
+    ([table, chains]) => `*${table}\n${chains.map((one) => `:${one} ACCEPT\n`).join('')}COMMIT\n`,
+  )
+  .join('');
 const legacyCommands = ['iptables-legacy-restore', 'ip6tables-legacy-restore'];
 
 export interface Loader {
@@ -68,8 +78,8 @@ export function createLoader(arena: Arena): Loader {
           arena.run(command, [], emptied);
       }
       for (const { command, lines } of script.restores) {
-        arena.run(command, [], lines.map((line) => `${line}\n`).join(''));
         if (legacyCommands.includes(command)) holdsLegacy.add(command);
+        arena.run(command, [], lines.map((line) => `${line}\n`).join(''));
       }
     },
   };

@@ -30,8 +30,6 @@ export interface Shot {
   readonly payload: Uint8Array;
   /** TCP options, whole words. */
   readonly tcpOptions: Uint8Array;
-  /** A hop-by-hop header (IPv6). */
-  readonly hopByHop: boolean;
 }
 
 export const tagLength = 4;
@@ -77,7 +75,7 @@ export function questionOf(shot: Shot): Packet {
 }
 
 function networkLength(shot: Shot): number {
-  const header = shot.family === 'ip' ? 20 : 40 + (shot.hopByHop ? 8 : 0);
+  const header = shot.family === 'ip' ? 20 : 40;
   return header + transportHeaderLength(shot) + shot.payload.length + tagLength;
 }
 
@@ -114,19 +112,16 @@ export function bytesOfShot(shot: Shot, tag: number): Uint8Array {
     bytes.set(transport, 20);
     return bytes;
   }
-  const extension = shot.hopByHop ? 8 : 0;
-  const bytes = new Uint8Array(40 + extension + transport.length);
+  const bytes = new Uint8Array(40 + transport.length);
   const view = new DataView(bytes.buffer);
   // Version, traffic class, flow label.
   view.setUint32(0, ((6 << 28) | (shot.dscp << 22) | (tag & 0xffff)) >>> 0);
   view.setUint16(4, bytes.length - 40);
-  bytes[6] = shot.hopByHop ? 0 : shot.protocol;
+  bytes[6] = shot.protocol;
   bytes[7] = shot.ttl;
   bytes.set(bytesOf(shot.source, 'ip6'), 8);
   bytes.set(bytesOf(shot.destination, 'ip6'), 24);
-  // Next header, length in words of eight bytes beyond the first, PadN of four bytes.
-  if (shot.hopByHop) bytes.set([shot.protocol, 0, 1, 4, 0, 0, 0, 0], 40);
-  bytes.set(transport, 40 + extension);
+  bytes.set(transport, 40);
   return bytes;
 }
 
