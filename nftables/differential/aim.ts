@@ -132,8 +132,10 @@ function connectionOf(
 ): 'original' | 'reply' | undefined {
   const value = draft.get('connection');
   if (!isConnected(protocol)) return undefined;
+  // With flags or types of its own a packet may be one that no connection has.
+  if (draft.has('tcpFlags') || draft.has('icmpType')) return undefined;
   if (value === 'original' || value === 'reply') return value;
-  if (value !== undefined || draft.has('tcpFlags')) return undefined;
+  if (value !== undefined) return undefined;
   // Packets of what is known go past nat rules: not many of them where one aims at these.
   return random.chance(aim.kinds.includes('nat') ? 0.02 : 0.06)
     ? random.pick(['original', 'reply'] as const)
@@ -161,11 +163,9 @@ export function stateOf(protocol: number, tcpFlags: number, icmpType: number): C
     const isNeighbourOrGroup = (icmpType >= 130 && icmpType <= 136) || icmpType === 143;
     return isNeighbourOrGroup ? 'untracked' : 'invalid';
   }
-  // This kernel has no tracker for UDP-Lite, and takes its packets for broken ones.
-  return protocol === 136 ? 'invalid' : 'new';
+  return 'new';
 }
 
-/** UDP-Lite has no tracker of its own in this kernel: its ports are no part of a connection. */
 const isConnected = (protocol: number): boolean =>
   protocol === 6 || protocol === 17 || isIcmp(protocol);
 

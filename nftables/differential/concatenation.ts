@@ -23,7 +23,6 @@ interface Piece {
 const names = new Map([
   [6, 'tcp'],
   [17, 'udp'],
-  [136, 'udplite'],
 ]);
 
 /** With `verdict` it is a verdict map. Undefined where no two fields are free. */

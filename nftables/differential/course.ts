@@ -116,14 +116,8 @@ function legacyCourse(events: readonly LegacyEvent[], lastVerdict: 'accept' | 'd
   return { ended, matched, isWhole: true };
 }
 
-function finalVerdict(event: TraceEvent): Ended['verdict'] | undefined {
-  switch (event.verdict) {
-    case 'accept':
-    case 'drop':
-    case 'stolen':
-    case 'queue':
-      return event.verdict;
-    default:
-      return undefined;
-  }
+function finalVerdict({ verdict }: TraceEvent): Ended['verdict'] | undefined {
+  const isFinal =
+    verdict === 'accept' || verdict === 'drop' || verdict === 'stolen' || verdict === 'queue';
+  return isFinal ? verdict : undefined;
 }

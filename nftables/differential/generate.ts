@@ -185,7 +185,6 @@ function drawRule(
       [40, () => TCP],
       [40, () => UDP],
       [12, () => (above.family === 'ip' ? 1 : 58)],
-      [above.chainType === 'nat' ? 0 : 3, () => 136],
       [6, () => drawOtherProtocol(random, above)],
     ])();
   const context: Context = { ...above, protocol };
@@ -206,7 +205,7 @@ function drawRule(
   };
   // In a chain that few packets reach a rule needs no match of its own.
   const isLast = isEnd && random.chance(0.4);
-  const isIcmpOrOther = protocol !== TCP && protocol !== UDP && protocol !== 136;
+  const isIcmpOrOther = protocol !== TCP && protocol !== UDP;
   if (isIcmpOrOther && !isPinned) parts.push(`meta l4proto ${protocol}`);
   const entersByMap = context.chainType !== 'nat' && !isLast && random.chance(0.1);
   if (!isLast && !entersByMap) addMatch(narrowMatch(random, context, used));

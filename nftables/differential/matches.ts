@@ -16,7 +16,6 @@ export const UDP = 17;
 const portProtocols = new Map([
   [TCP, 'tcp'],
   [UDP, 'udp'],
-  [136, 'udplite'],
 ]);
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
@@ -194,7 +193,6 @@ export function wideMatch(
   }
   if (
     context.tableFamily !== 'netdev' &&
-    protocol !== 136 &&
     free('connection') &&
     free('tcpFlags') &&
     free('icmpType')

@@ -57,8 +57,8 @@ export interface Oracle {
 
 /** Protocols that the host's stack hands to a raw socket, so that a packet behind the input hook is seen. */
 export const protocols = {
-  ip: [1, 2, 4, 6, 17, 50, 89, 112, 136, 253],
-  ip6: [58, 6, 17, 89, 112, 136, 253],
+  ip: [1, 2, 4, 6, 17, 50, 89, 112, 253],
+  ip6: [58, 6, 17, 89, 112, 253],
 } as const;
 
 const SOL_PACKET = 263;

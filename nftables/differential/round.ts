@@ -88,25 +88,12 @@ function canDrop({ ruleset, rules }: Loaded, { base, rule }: Ended): boolean {
   );
 }
 
-function kindOf(expression: Expression): string {
-  switch (expression.kind) {
-    case 'payload':
-      return `payload ${expression.base}`;
-    case 'meta':
-    case 'ct':
-      return `${expression.kind} ${expression.key}`;
-    case 'match':
-    case 'target':
-      return `xt ${expression.kind} ${expression.name}`;
-    case 'lookup':
-      return expression.gives === undefined
-        ? 'lookup'
-        : expression.gives === 'verdict'
-          ? 'lookup (verdict map)'
-          : 'lookup (map)';
-    default:
-      return expression.kind;
-  }
+function kindOf(one: Expression): string {
+  if (one.kind === 'payload') return `payload ${one.base}`;
+  if (one.kind === 'meta' || one.kind === 'ct') return `${one.kind} ${one.key}`;
+  if (one.kind === 'match' || one.kind === 'target') return `xt ${one.kind} ${one.name}`;
+  if (one.kind !== 'lookup' || one.gives === undefined) return one.kind;
+  return one.gives === 'verdict' ? 'lookup (verdict map)' : 'lookup (map)';
 }
 
 export interface Round {

@@ -36,12 +36,10 @@ export const tagLength = 4;
 
 const TCP = 6;
 const UDP = 17;
-const UDP_LITE = 136;
 const ICMP = 1;
 const ICMPV6 = 58;
 
-export const hasPorts = (protocol: number): boolean =>
-  protocol === TCP || protocol === UDP || protocol === UDP_LITE;
+export const hasPorts = (protocol: number): boolean => protocol === TCP || protocol === UDP;
 export const isIcmp = (protocol: number): boolean => protocol === ICMP || protocol === ICMPV6;
 
 /** What `evaluate` is asked: everything that the model of a question can say about the packet. */
