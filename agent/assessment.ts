@@ -1,6 +1,6 @@
 /** @module One provider, judged on this node: rounds go in, findings and the status document come out. */
 
-import type { Family } from '../checks/check.ts';
+import type { Family } from '../checks/family.ts';
 import type { Host } from '../checks/host/host.ts';
 import type { Network } from '../checks/host/network.ts';
 import type { ResolvedProvider } from '../rules/resolve.ts';
@@ -309,7 +309,7 @@ export function cataloguePorts(catalogue: Catalogue): ReadonlySet<number> {
   return ports;
 }
 
-/** The status document of a node (contract, DESIGN section 6). */
+/** The status document of a node (a contract: docs/status.schema.json). */
 export function statusDocument(given: {
   readonly node: Node;
   readonly nodeName: string;

@@ -1,4 +1,4 @@
-/** @module How many peers a round may test so that connection tracking hardly notices (DESIGN section 4, manners). Pure. */
+/** @module How many peers a round may test so that connection tracking hardly notices. Pure. */
 import type { Requirement } from '../rules/schema.ts';
 
 /** Our own entries stay below this share of nf_conntrack_max. */

@@ -1,4 +1,4 @@
-/** @module What `check` exits with (contract, DESIGN section 2). Pure. */
+/** @module What `check` exits with (a contract: scripts rely on it). Pure. */
 import { groupAlternatives } from './alternatives.ts';
 import type { StatusDocument } from './model.ts';
 import { isUntoldByRules } from './readiness.ts';

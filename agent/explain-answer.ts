@@ -1,4 +1,4 @@
-/** @module What `explain` says of one packet, as a document (contract, DESIGN section 6). Pure. */
+/** @module What `explain` says of one packet, as a document (a contract: scripts rely on it). Pure. */
 import type { Answer, Packet, Rule, Ruleset } from 'node-nftables';
 import { type FirewallPlace, judge, placeOf, placeOfRule } from '../checks/firewall-verdict.ts';
 import type { FirewallView } from '../checks/host/firewall.ts';

@@ -1,12 +1,6 @@
 /** @module What is known now: turns the answers of rounds into findings, and says when one changes. */
-import type {
-  Answer,
-  AnswerCulprit,
-  Evidence,
-  Family,
-  PartialLoss,
-  Reason,
-} from '../checks/check.ts';
+import type { Answer, AnswerCulprit, Evidence, PartialLoss, Reason } from '../checks/check.ts';
+import type { Family } from '../checks/family.ts';
 import type { PeerVerdict } from '../checks/peer-channel.ts';
 import type { Requirement } from '../rules/schema.ts';
 import type { Culprit, Direction, Finding, FindingTarget, Outcome } from './model.ts';
@@ -77,7 +71,7 @@ const defaultMaximum = 20_000;
 const listedSourcePorts = 16;
 /** A verdict that is read twice is the same one; the network in between moves its age by less than this. */
 const sameVerdictMs = 500;
-/** The nodes of a pair probe IP protocols in turns of 20 minutes (DESIGN section 4), so such an answer comes every second turn. */
+/** The nodes of a pair probe IP protocols in turns of 20 minutes (docs/adr/0014), so such an answer comes every second turn. */
 const turnsIntervalMs = 2 * 20 * 60_000;
 
 /** Names a finding: two answers with the same key are about the same thing. */

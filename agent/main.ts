@@ -6,7 +6,7 @@ import { exitCodes } from './exit-code.ts';
 import { keepHeapSmall } from './heap.ts';
 import { packageVersion } from './version.ts';
 
-/** DESIGN: SIGTERM ends the agent in under two seconds. */
+/** SIGTERM ends the agent in under two seconds. */
 const graceMs = 1800;
 /** Handles that nobody closed keep the process for so long after its work is done, and no longer. */
 const lingerMs = 300;

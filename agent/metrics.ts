@@ -1,4 +1,4 @@
-/** @module Every metric there is (DESIGN section 7): nothing else creates one. */
+/** @module Every metric there is (docs/metrics.md): nothing else creates one. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { FirewallVerdict } from '../checks/firewall-verdict.ts';
 import { pathRequirementOf } from '../rules/firewall.ts';

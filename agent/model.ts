@@ -1,5 +1,6 @@
-/** @module What the program says: findings and the status document (contract, DESIGN section 6). */
-import type { AnswerCulprit, CulpritPlace, Evidence, Family, Reason } from '../checks/check.ts';
+/** @module What the program says: findings and the status document (a contract: docs/status.schema.json). */
+import type { AnswerCulprit, CulpritPlace, Evidence, Reason } from '../checks/check.ts';
+import type { Family } from '../checks/family.ts';
 import type { FirewallPlace } from '../checks/firewall-verdict.ts';
 import type { Kind, Level } from '../rules/schema.ts';
 

@@ -1,6 +1,7 @@
 /** @module This node as the rest of the agent sees it: its machine, its sockets, its witness, and the way to its peers. */
 import { createHmac, randomBytes } from 'node:crypto';
-import type { Answer, Family, OverlayFacts } from '../checks/check.ts';
+import type { Answer, OverlayFacts } from '../checks/check.ts';
+import type { Family } from '../checks/family.ts';
 import type { FirewallView } from '../checks/host/firewall.ts';
 import type { Host, InterfaceAddress, OsFacts } from '../checks/host/host.ts';
 import { HostError } from '../checks/host/host.ts';

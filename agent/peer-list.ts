@@ -1,6 +1,6 @@
 /** @module The peers as an operator writes them: `ADDR[=NAME]`, checked and put together. Pure. */
 import { isIP, SocketAddress } from 'node:net';
-import type { Family } from '../checks/check.ts';
+import type { Family } from '../checks/family.ts';
 
 /** A node to test the way to. It may have one address of each family. */
 export interface Peer {

@@ -1,12 +1,6 @@
 /** @module What one round tests: every requirement, on this node and towards which peers. Pure. */
-import {
-  type Answer,
-  type Family,
-  type NodeTarget,
-  type PeerTarget,
-  skip,
-  unknown,
-} from '../checks/check.ts';
+import { type Answer, type NodeTarget, type PeerTarget, skip, unknown } from '../checks/check.ts';
+import type { Family } from '../checks/family.ts';
 import type { Requirement } from '../rules/schema.ts';
 import type { Peer } from './peer-list.ts';
 

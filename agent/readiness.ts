@@ -1,4 +1,4 @@
-/** @module Whether this node is fit, out of its findings (DESIGN section 2). Pure. */
+/** @module Whether this node is fit, out of its findings. Pure. */
 import type { Reason } from '../checks/check.ts';
 import type { Finding, Outcome, Readiness } from './model.ts';
 

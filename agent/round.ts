@@ -34,7 +34,7 @@ export interface RoundInput {
 
 /** So many tests at once; a few packets each. */
 const testsAtOnce = 64;
-/** So many where conntrack is nearly full: our own entries must not be the last straw (DESIGN section 4, manners). */
+/** So many where conntrack is nearly full: our own entries must not be the last straw. */
 const testsAtOnceWhenFull = 4;
 const nearlyFull = 0.8;
 

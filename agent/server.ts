@@ -1,4 +1,4 @@
-/** @module The HTTP server of the agent (DESIGN section 6). Knows no socket but its own: all it serves is handed in. */
+/** @module The HTTP server of the agent. Knows no socket but its own: all it serves is handed in. */
 import type { Socket } from 'node:net';
 import rateLimit from '@fastify/rate-limit';
 import fastify, {

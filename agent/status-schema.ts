@@ -1,4 +1,4 @@
-/** @module The JSON Schemas of what is served: the status document (DESIGN section 6) and its companions. */
+/** @module The JSON Schemas of what is served: the status document and its companions. */
 import type { Static, TSchema } from 'typebox';
 import { reasons } from '../checks/check.ts';
 import { kinds } from '../rules/schema.ts';

@@ -1,5 +1,6 @@
 /** @module Tests that peers ask for, towards themselves. */
-import { type Answer, type Family, type PeerTarget, skip, unknown } from '../checks/check.ts';
+import { type Answer, type PeerTarget, skip, unknown } from '../checks/check.ts';
+import type { Family } from '../checks/family.ts';
 import type { ProbeWish } from '../checks/peer-channel.ts';
 import { isWishable } from '../checks/peer-protocol.ts';
 import { isOwnTurn } from '../checks/turns.ts';

@@ -1,5 +1,6 @@
 /** @module The one interface of every check, and the words of its answers. */
 import type { Feature, Kind, ParamsByKind } from '../rules/schema.ts';
+import type { Family } from './family.ts';
 import type { FirewallPlace } from './firewall-verdict.ts';
 import type { Host } from './host/host.ts';
 import type { PeerChannel } from './peer-channel.ts';
@@ -17,8 +18,6 @@ export interface Check<K extends Kind> {
 
 /** What the process must be allowed to do; tested by the runner, never by a check. */
 export type Need = 'net-admin' | 'net-raw';
-
-export type Family = 'ipv4' | 'ipv6';
 
 export interface NodeTarget {
   readonly scope: 'node';

@@ -8,11 +8,11 @@ import {
   type Rule,
   type Ruleset,
 } from 'node-nftables';
-import type { Family } from './check.ts';
+import type { Family } from './family.ts';
 import type { Way } from './host/firewall.ts';
 import type { PacketProgram } from './host/packet-programs.ts';
 
-/** A rule, or the policy of a chain: where it stands and what it says (contract, DESIGN section 6). */
+/** A rule, or the policy of a chain: where it stands and what it says (a contract: docs/status.schema.json). */
 export interface FirewallPlace {
   readonly backend: 'nf_tables' | 'iptables-nft' | 'iptables-legacy';
   readonly family: string;

@@ -1,5 +1,6 @@
 /** @module The overlay itself: the peer's agent answers on its overlay address, and it must be the same agent. */
-import { type Check, type Family, skip, unknown } from './check.ts';
+import { type Check, skip, unknown } from './check.ts';
+import type { Family } from './family.ts';
 import { parseAddress } from './packet/address.ts';
 import { agentPort } from './peer-client.ts';
 import { probeUdpPort } from './udp-path.ts';

@@ -1,6 +1,6 @@
 /**
  * @module Whether the path carries the packets that the overlay will send, found with DF and without touching the
- * host's route cache (DESIGN section 4). IPv4 probes are echo requests with DF; IPv6 ones are UDP, because the kernel
+ * host's route cache (docs/adr/0006). IPv4 probes are echo requests with DF; IPv6 ones are UDP, because the kernel
  * caches the MTU of any Packet Too Big that quotes an ICMPv6 echo.
  */
 import {

@@ -1,5 +1,6 @@
 /** @module What one agent may ask of another, whatever carries the question. */
-import type { Answer, Family, OverlayFacts } from './check.ts';
+import type { Answer, OverlayFacts } from './check.ts';
+import type { Family } from './family.ts';
 
 /** What a peer's agent says of itself. */
 export interface PeerFacts extends OverlayFacts {

@@ -1,5 +1,6 @@
 /** @module Answers what peers ask; always and only about packets from the asker's own address. */
-import type { Answer, Family } from './check.ts';
+import type { Answer } from './check.ts';
+import type { Family } from './family.ts';
 import { HostError } from './host/host.ts';
 import type { PeerRequest, Witness } from './host/witness.ts';
 import type { PeerFacts, ProbeWish } from './peer-channel.ts';

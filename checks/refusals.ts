@@ -1,5 +1,5 @@
 /**
- * @module What errors say of a probe without the help of a witness (DESIGN section 4, facts/lab/traps 07a and 07b).
+ * @module What errors say of a probe without the help of a witness (test/lab/traps.test.ts has each).
  * How many ICMP errors came is never evidence: they are rate-limited.
  */
 import { type Answer, type Evidence, fail, type PeerTarget, unknown } from './check.ts';

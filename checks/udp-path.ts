@@ -22,7 +22,7 @@ export interface UdpProbe {
   readonly session?: string;
 }
 
-/** Probes after a first miss, within a second (DESIGN section 4). */
+/** Probes after a first miss, within a second (docs/adr/0013). */
 const confirmations = 2;
 
 /** Probes a UDP port of the peer: one probe, and two more after a miss. */

@@ -1,4 +1,4 @@
-/** @module A UDP port of the peer, tested without binding it (DESIGN section 4). */
+/** @module A UDP port of the peer, tested without binding it (docs/adr/0001). */
 import type { Check } from './check.ts';
 import { probeUdpPort } from './udp-path.ts';
 

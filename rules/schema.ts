@@ -1,4 +1,4 @@
-/** @module The shape of the catalogue: what a provider needs, as data (DESIGN section 5). */
+/** @module The shape of the catalogue: what a provider needs, as data. */
 import type { Static } from 'typebox';
 import { Type } from './type.ts';
 

@@ -1,5 +1,5 @@
 /** @module ICMP echo: one socket a family for all requests under way, and for the requests of other agents. */
-import type { Family } from '../check.ts';
+import type { Family } from '../family.ts';
 import { formatAddress, parseAddress } from '../packet/address.ts';
 import { decodeIcmp, encodeEchoRequest, icmpHeaderBytes } from '../packet/icmp.ts';
 import { encodeIpv4, ipv4HeaderBytes } from '../packet/ipv4.ts';

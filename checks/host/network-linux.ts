@@ -1,6 +1,6 @@
 /** @module The probing end: sends one packet and tells what became of it. */
 import type { Payload } from '../../rules/schema.ts';
-import type { Family } from '../check.ts';
+import type { Family } from '../family.ts';
 import { formatAddress, parseAddress } from '../packet/address.ts';
 import { icmpHeaderBytes } from '../packet/icmp.ts';
 import { encodeIpv4, ipv4HeaderBytes } from '../packet/ipv4.ts';

@@ -1,7 +1,7 @@
 /** @module Sockets as checks see them: one call sends one probe and resolves to what was observed of it. */
 
 import type { Payload } from '../../rules/schema.ts';
-import type { Family } from '../check.ts';
+import type { Family } from '../family.ts';
 
 /** An error that the kernel reported about a packet of ours (linux/errqueue.h, or ICMP read from a raw socket). */
 export interface PacketError {

@@ -1,5 +1,5 @@
 /** @module Opening sockets that leave the host alone, and reading them in batches. */
-import type { Family } from '../check.ts';
+import type { Family } from '../family.ts';
 import { formatAddress, parseAddress } from '../packet/address.ts';
 import {
   AF_INET,

@@ -1,8 +1,8 @@
 /**
  * @module The witness: says which probes passed this node's INPUT hook, without binding the port they were sent to
- * (DESIGN section 4, docs/wire-format.md).
+ * (docs/adr/0001, docs/wire-format.md).
  */
-import type { Family } from '../check.ts';
+import type { Family } from '../family.ts';
 import { formatAddress, parseAddress, sameAddress } from '../packet/address.ts';
 import { internetChecksum, pseudoHeaderSum } from '../packet/checksum.ts';
 import { encodeEchoReply } from '../packet/icmp.ts';

@@ -1,5 +1,5 @@
 /** @module ICMP echo and errors: ICMPv4 (RFC 792, 1191, 4884) and ICMPv6 (RFC 4443). */
-import type { Family } from '../check.ts';
+import type { Family } from '../family.ts';
 import { copyOf, viewOf } from './bytes.ts';
 import { internetChecksum } from './checksum.ts';
 import { decodeQuotedIpv4 } from './ipv4.ts';

@@ -3,8 +3,6 @@ import { viewOf } from './bytes.ts';
 
 /** Length of a TCP header without options. */
 export const tcpHeaderBytes = 20;
-/** IP protocol number of TCP. */
-export const tcpProtocol = 6;
 
 /** The control bits that tell what a segment is. */
 export interface TcpFlags {

@@ -9,7 +9,8 @@ import type {
   StatusDocument,
 } from '../../agent/model.ts';
 import type { PlannedPeer, PlannedTest } from '../../agent/plan.ts';
-import type { Evidence, Family, Reason } from '../../checks/check.ts';
+import type { Evidence, Reason } from '../../checks/check.ts';
+import type { Family } from '../../checks/family.ts';
 import type { Level, Requirement } from '../../rules/schema.ts';
 
 /** A requirement on a peer's UDP port 8472. */

@@ -1,11 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import {
-  describeFinding,
-  documentationOf,
-  type FindingFacts,
-  messageOf,
-  nextStep,
-} from '../../../agent/messages.ts';
+import type { FindingFacts } from '../../../agent/message-facts.ts';
+import { describeFinding, documentationOf, messageOf, nextStep } from '../../../agent/messages.ts';
 import { type Reason, reasons } from '../../../checks/check.ts';
 import { kinds } from '../../../rules/schema.ts';
 import { readText } from '../../support/sources.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Answer, Context, Family } from '../../../checks/check.ts';
+import type { Answer, Context } from '../../../checks/check.ts';
+import type { Family } from '../../../checks/family.ts';
 import type { Link, Route } from '../../../checks/host/host.ts';
 import type { Observation } from '../../../checks/host/network.ts';
 import { pathMtu } from '../../../checks/path-mtu.ts';

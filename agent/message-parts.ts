@@ -1,0 +1,84 @@
+/** @module Parts that several sentences share. Pure. */
+import type { Facts } from './message-facts.ts';
+
+/** The rule that decides, where it is known: of this node's own firewall only. */
+export function ruleOf({ has, get }: Facts): string {
+  return has('decidedBy') ? ` (${get('decidedBy')})` : '';
+}
+
+export function becauseOf({ has, get }: Facts): string {
+  const parts = [
+    has('why') ? get('why') : '',
+    has('undetermined') ? get('undetermined') : '',
+    has('notModelled') ? `not modelled: ${get('notModelled')}` : '',
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? '' : `: ${parts.join('; ')}`;
+}
+
+/** The question to this node's own firewall, as one types it. */
+export function explainIt({ get, has, kind, peerAddress, receiver }: Facts): string {
+  const protocol = protocolOf(kind, get, has);
+  const way = receiver === 'this node' ? '--from' : '--to';
+  return `on this node: cni-preflight explain ${protocol} ${way} ${peerAddress}`;
+}
+
+export function protocolOf(kind: Facts['kind'], get: Facts['get'], has: Facts['has']): string {
+  const word =
+    kind === 'tcp-port' ? 'tcp' : kind === 'udp-port' || kind === 'vxlan-path' ? 'udp' : '';
+  const protocol = word !== '' ? word : has('protocol') ? get('protocol') : 'icmp';
+  return has('port') ? `${protocol}/${get('port')}` : protocol;
+}
+
+/** How to see the rules that matter, with whichever tool is there. */
+export function listRules({ kind, get, has }: Facts): string {
+  const word = has('port') ? get('port') : kind === 'ip-protocol' ? 'proto' : 'icmp';
+  return `nft -a list ruleset | grep -nw ${word}; iptables-save | grep -w -e ${word} -e policy -e DROP -e REJECT`;
+}
+
+export function runAgent({ receiver, sender }: Facts): string {
+  const where = receiver === 'this node' ? sender : receiver;
+  return `run cni-preflight on ${where}, too: check --wait 60 on all nodes at once, or the agent`;
+}
+
+export function probesOf({ get, has }: Facts): string {
+  if (!has('sent')) return 'the probes';
+  return get('sent') === '1' ? '1 probe' : `${get('sent')} probes`;
+}
+
+export function ownerOf({ get, has }: Facts): string {
+  const owner = get('owner');
+  if (owner === 'kernel') return 'the kernel (a tunnel device)';
+  if (owner === 'unnamed') return `a process of uid ${get('uid')} whose name may not be seen`;
+  return has('pid') ? `${owner} (pid ${get('pid')})` : owner;
+}
+
+export function icmpOf({ get, has }: Facts): string {
+  return has('icmp') ? ` (ICMP ${get('icmp')})` : '';
+}
+
+export function differencesOf({ get, has }: Facts): string {
+  return ['provider', 'encapsulation', 'vni', 'port', 'mtu']
+    .filter((field) => has(`${field}Here`) && get(`${field}Here`) !== get(`${field}There`))
+    .map((field) => `${field} ${get(`${field}Here`)} here, ${get(`${field}There`)} there`)
+    .join('; ');
+}
+
+export function shortfall(get: Facts['get']): string {
+  const missing = Number(get('neededBytes')) - Number(get('pathMtuBytes'));
+  return Number.isFinite(missing) ? String(missing) : '?';
+}
+
+export function milliseconds(seconds: string): string {
+  const ms = Number(seconds) * 1000;
+  if (!Number.isFinite(ms)) return '?';
+  return `${ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2)} ms`;
+}
+
+export function oneOf(values: string): string {
+  return values.replaceAll(',', ' or ');
+}
+
+/** Evidence lists `URL detail` pairs. */
+export function firstUrl(list: string): string {
+  return list.split(/[ ,]/)[0] ?? '';
+}

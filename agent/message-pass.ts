@@ -1,0 +1,52 @@
+/** @module The words for what is as it should be. Pure. */
+import type { Facts } from './message-facts.ts';
+import { milliseconds, ownerOf } from './message-parts.ts';
+
+/** Says what was seen. */
+export function passMessage(facts: Facts): string {
+  const { kind, thing, get, has } = facts;
+  const rtt = has('rttSeconds') ? ` in ${milliseconds(get('rttSeconds'))}` : '';
+  switch (kind) {
+    case 'kernel-version':
+      return `kernel ${get('kernel')} is ${get('want')}${has('backport') ? ' by its vendor’s backports' : ''}`;
+    case 'kernel-feature':
+      return `the kernel has ${get('feature')} (${get('source')})`;
+    case 'sysctl':
+      return `${get('key')} is ${get('found')}`;
+    case 'cni-files':
+      return has('files') ? `nothing stands before ${get('files')}` : 'no CNI is configured yet';
+    case 'port-owner':
+      return get('owner') === 'nobody'
+        ? `${thing} is free`
+        : `${thing} belongs to ${ownerOf(facts)}`;
+    case 'device-conflict':
+      return `no ${get('device')} device is in the way on UDP port ${get('port')}`;
+    case 'datastore':
+      return `${get('store')} answers: ${get('healthy')}`;
+    case 'icmp-echo':
+      return `answers${rtt}`;
+    case 'udp-port':
+    case 'vxlan-path':
+    case 'ip-protocol':
+      return `${thing}: arrives${rtt}`;
+    case 'host-firewall':
+      return `${thing}: this node's firewall lets it pass`;
+    case 'tcp-port':
+      if (has('listening')) {
+        return get('listening') === 'true'
+          ? `${thing}: connected`
+          : `${thing}: the path is open, nobody listens yet`;
+      }
+      return `${thing} cannot be reached from outside, as it should be`;
+    case 'path-mtu':
+      return `the path carries ${get('pathMtuBytes')} bytes, as the overlay needs`;
+    case 'overlay-path':
+      return `${get('overlayAddress')} answers over ${get('device')}${rtt}`;
+    case 'latency':
+      return `the round trip takes ${milliseconds(get('rttSeconds'))}`;
+    case 'peer-agreement':
+      return 'both nodes are set up alike';
+    case 'agent':
+      return 'as it should be';
+  }
+}

@@ -1,0 +1,86 @@
+/** @module The words for what is wrong with a node itself. Pure. */
+import type { Reason } from '../checks/check.ts';
+import type { Words } from './message-facts.ts';
+import { firstUrl, oneOf, ownerOf } from './message-parts.ts';
+
+export const nodeWords = {
+  'kernel-too-old': {
+    message: ({ get }) => `kernel ${get('kernel')} is not ${get('want')}`,
+    next: () => 'uname -r; then install a newer kernel from the distribution and reboot',
+  },
+  'kernel-version-unreadable': {
+    message: ({ get }) =>
+      `the kernel calls itself "${get('kernel')}", which cannot be compared with ${get('want')}`,
+    next: () => 'uname -r',
+  },
+  'feature-missing': {
+    message: ({ get }) => `the kernel lacks ${get('feature')} (${get('source')})`,
+    next: ({ get }) =>
+      `modinfo ${get('feature')}; the module may be in a package of its own (kernel-modules-extra, linux-modules-extra)`,
+  },
+  'feature-undetermined': {
+    message: ({ get }) => `whether the kernel has ${get('feature')} cannot be told from here`,
+    next: ({ get }) =>
+      `modprobe --dry-run ${get('feature')}; or check --try-modules, which may load it`,
+  },
+  'sysctl-absent': {
+    message: ({ get }) => `${get('key')} does not exist; it must be ${oneOf(get('want'))}`,
+    next: ({ get }) =>
+      get('key').startsWith('net/bridge/') ? 'lsmod | grep br_netfilter' : `sysctl ${get('key')}`,
+  },
+  'sysctl-differs': {
+    message: ({ get }) => `${get('key')} is ${get('found')}, not ${oneOf(get('want'))}`,
+    next: ({ get }) =>
+      `grep -rs ${get('key').split('/').at(-1) ?? ''} /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d`,
+  },
+  'sysctl-not-available': {
+    message: ({ get }) => `${get('key')} does not exist in this kernel, and need not`,
+  },
+  'foreign-cni-config': {
+    message: ({ get, has }) => {
+      const whose = has('provider')
+        ? `it belongs to ${get('provider')}`
+        : `it runs the plugin ${get('plugin')}`;
+      return `${get('directory')}/${get('foreign')} is in the way of ${get('own')}: ${whose}`;
+    },
+    next: ({ get }) => `ls -l ${get('directory')}; move the file away if nothing uses it any more`,
+  },
+  'port-taken': {
+    message: (facts) => `${facts.thing} is taken by ${ownerOf(facts)}`,
+    next: ({ get }) =>
+      get('transport') === 'tcp'
+        ? `ss -tlnpe 'sport = :${get('port')}'`
+        : `ss -ulnpe 'sport = :${get('port')}'`,
+  },
+  'listens-beyond-loopback': {
+    message: (facts) =>
+      `${facts.thing} is for this node alone, but ${ownerOf(facts)} listens on ${facts.get('address')}`,
+    next: ({ get }) => `ss -lnpe 'sport = :${get('port')}'`,
+  },
+  'device-conflict': {
+    message: ({ get }) => {
+      switch (get('conflict')) {
+        case 'port':
+          return `${get('link')} runs on UDP port ${get('linkPort')}, not ${get('port')}`;
+        case 'vni':
+          return `${get('link')} already has this VNI on UDP port ${get('port')}, so the provider's own device cannot come up`;
+        default:
+          return `${get('link')} holds UDP port ${get('port')} in another mode, so the provider's own device cannot come up`;
+      }
+    },
+    next: ({ get }) => `ip -details link show dev ${get('link')}`,
+  },
+  'datastore-unreachable': {
+    message: ({ get }) => `no endpoint of ${get('store')} answers: ${get('unreachable')}`,
+    next: ({ get }) => `curl -kv ${firstUrl(get('unreachable'))}`,
+  },
+  'datastore-unhealthy': {
+    message: ({ get }) => `${get('store')} answers, but is not healthy: ${get('unhealthy')}`,
+    next: ({ get }) =>
+      `curl -k ${firstUrl(get('unhealthy'))}${get('store') === 'etcd' ? '/health' : '/readyz?verbose'}`,
+  },
+  'no-endpoint-given': {
+    message: ({ get }) => `no endpoint of ${get('store')} was given`,
+    next: ({ get }) => `--set ${get('option')}=URL[,URL]`,
+  },
+} as const satisfies Partial<Readonly<Record<Reason, Words>>>;

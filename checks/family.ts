@@ -1,0 +1,3 @@
+/** @module The two versions of IP. */
+
+export type Family = 'ipv4' | 'ipv6';
