@@ -23,7 +23,7 @@ export function httpCarrier(mac: Mac | undefined): Carrier {
       timeoutMs,
       signal,
     );
-    if (response?.status === 401 && isUnsignedProblem(response.body)) return 'wrong-key';
+    if (response !== undefined && deniesKey(response, mac !== undefined)) return 'wrong-key';
     if (response?.status !== 200) return undefined;
     if (mac !== undefined && !isSigned(mac, `${op} response`, response.body, response.signature))
       return 'wrong-key';
@@ -69,9 +69,14 @@ export function createPeerApi(options: {
   };
 }
 
-/** Not any 401: something else may listen on the port. */
-function isUnsignedProblem(body: Uint8Array): boolean {
-  return Buffer.from(body).includes('"UNSIGNED"');
+/**
+ * An agent with a key refuses what is not signed with it; one without a key asks a signed request, too, for its address. By the code
+ * and not the status alone: something else may listen on the port.
+ */
+function deniesKey({ status, body }: PeerResponse, signed: boolean): boolean {
+  const text = Buffer.from(body);
+  if (status === 401) return text.includes('"UNSIGNED"');
+  return signed && status === 403 && text.includes('"NOT_A_PEER"');
 }
 
 function problem(
