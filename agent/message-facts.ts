@@ -1,5 +1,6 @@
 /** @module A finding prepared for sentences. Pure. */
 import type { Evidence, Reason } from '../checks/check.ts';
+import type { FirewallPlace } from '../checks/firewall-verdict.ts';
 import type { Finding, FindingTarget } from './model.ts';
 
 /** What a sentence is made of. */
@@ -23,6 +24,8 @@ export interface Facts {
   readonly peerAddress: string;
   /** Whether the receiver itself is known to be to blame. */
   readonly receiverIsToBlame: boolean;
+  /** The rule of a firewall that is known to be to blame. */
+  readonly place: FirewallPlace | undefined;
   /** Whether evidence of this name is there. */
   has(key: string): boolean;
   /** Evidence as text; a question mark where it is missing. */
@@ -52,6 +55,7 @@ export function factsOf({ kind, outcome, target, evidence, culprit }: FindingFac
     address: target.scope === 'node' ? '' : inbound ? 'ADDRESS-OF-THIS-NODE' : target.address,
     peerAddress: target.scope === 'node' ? '' : target.address,
     receiverIsToBlame: culprit?.where === 'receiver-ingress',
+    place: culprit?.firewall,
     has,
     get,
   };

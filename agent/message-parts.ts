@@ -1,9 +1,11 @@
 /** @module Parts that several sentences share. Pure. */
+import { placeText } from '../checks/firewall-verdict.ts';
 import type { Facts } from './message-facts.ts';
 
 /** The rule that decides, where it is known: of this node's own firewall only. */
-export function ruleOf({ has, get }: Facts): string {
-  return has('decidedBy') ? ` (${get('decidedBy')})` : '';
+export function ruleOf({ place, has, get }: Facts): string {
+  if (place !== undefined) return placeText(place);
+  return has('decidedBy') ? get('decidedBy') : '';
 }
 
 export function becauseOf({ has, get }: Facts): string {

@@ -9,7 +9,6 @@ import {
   listRules,
   milliseconds,
   probesOf,
-  ruleOf,
   runAgent,
   shortfall,
 } from './message-parts.ts';
@@ -22,8 +21,7 @@ export const pathWords = {
       `on ${facts.receiver}: ${listRules(facts)}; then the network between (security groups), then ${facts.sender}`,
   },
   'dropped-by-sender-firewall': {
-    message: (facts) =>
-      `${facts.thing}: the firewall of ${facts.sender} drops what it sends${ruleOf(facts)}`,
+    message: (facts) => `${facts.thing}: the firewall of ${facts.sender} drops what it sends`,
     next: (facts) => `on ${facts.sender}: ${listRules(facts)} (output and postrouting)`,
   },
   'dropped-by-sender-egress': {
@@ -32,18 +30,15 @@ export const pathWords = {
     next: ({ sender }) => `on ${sender}: tc filter show dev IF egress; nft list hooks`,
   },
   'rejected-by-sender-firewall': {
-    message: (facts) =>
-      `${facts.thing}: the firewall of ${facts.sender} rejects what it sends${ruleOf(facts)}`,
+    message: (facts) => `${facts.thing}: the firewall of ${facts.sender} rejects what it sends`,
     next: (facts) => `on ${facts.sender}: ${listRules(facts)} (output)`,
   },
   'dropped-by-receiver-firewall': {
-    message: (facts) =>
-      `${facts.thing}: the firewall of ${facts.receiver} drops what comes in${ruleOf(facts)}`,
+    message: (facts) => `${facts.thing}: the firewall of ${facts.receiver} drops what comes in`,
     next: explainIt,
   },
   'rejected-by-receiver-firewall': {
-    message: (facts) =>
-      `${facts.thing}: the firewall of ${facts.receiver} rejects what comes in${ruleOf(facts)}`,
+    message: (facts) => `${facts.thing}: the firewall of ${facts.receiver} rejects what comes in`,
     next: explainIt,
   },
   'rejected-by-firewall': {

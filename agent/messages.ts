@@ -1,6 +1,7 @@
 /** @module The words of a finding: one sentence for every reason, and what to type next. Pure. */
 import type { Reason } from '../checks/check.ts';
 import { type FindingFacts, factsOf, type Words } from './message-facts.ts';
+import { explainIt, ruleOf } from './message-parts.ts';
 import { passMessage } from './message-pass.ts';
 import { doubtWords } from './messages-of-doubt.ts';
 import { nodeWords } from './messages-of-node.ts';
@@ -9,7 +10,10 @@ import { pathWords } from './messages-of-path.ts';
 /** Says a finding in one sentence, without the peer's name: that stands beside it. */
 export function messageOf(finding: FindingFacts): string {
   const facts = factsOf(finding);
-  return finding.reason === undefined ? passMessage(facts) : words[finding.reason].message(facts);
+  if (finding.reason === undefined) return passMessage(facts);
+  const sentence = words[finding.reason].message(facts);
+  const rule = ruleOf(facts);
+  return finding.outcome === 'fail' && rule !== '' ? `${sentence} (${rule})` : sentence;
 }
 
 /** The first thing to type or to do; undefined where there is nothing to be done. */
@@ -18,6 +22,8 @@ export function nextStep(finding: FindingFacts): string | undefined {
   const facts = factsOf(finding);
   // Some evidence is a peer's word, and people paste what they read here into a shell.
   const get = (key: string): string => facts.get(key).replaceAll(/[^\w .,:/@%+=[\]-]/g, '?');
+  // Where the own rules are to blame, the way through them says more than a list of all.
+  if (finding.culprit?.firewall !== undefined) return explainIt({ ...facts, get });
   return words[finding.reason].next?.({ ...facts, get });
 }
 

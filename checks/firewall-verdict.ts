@@ -3,7 +3,7 @@ import {
   type Answer,
   type Chain,
   type Decider,
-  formatRule,
+  format,
   type Packet,
   type Rule,
   type Ruleset,
@@ -164,7 +164,7 @@ function textOf(rule: Rule, ruleset: Ruleset): string {
   const known = texts.get(rule);
   if (known !== undefined) return known;
   // What a rule has counted is no part of what it says.
-  const text = formatRule(rule, ruleset).replaceAll(/counter packets \d+ bytes \d+/g, 'counter');
+  const text = format(rule, ruleset).replaceAll(/counter packets \d+ bytes \d+/g, 'counter');
   texts.set(rule, text);
   return text;
 }

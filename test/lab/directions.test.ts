@@ -31,8 +31,8 @@ const scenarios: readonly Scenario[] = [
     name: 'n2 drops it in INPUT',
     fault: (family) => lab.node('n2').chain('input', `${family} udp dport 8472 counter drop`),
     broken: [
-      ['n1', 'n2', 'fail dropped', null],
-      ['n3', 'n2', 'fail dropped', null],
+      ['n1', 'n2', 'fail dropped', 'rules-of-receiver'],
+      ['n3', 'n2', 'fail dropped', 'rules-of-receiver'],
     ],
     readiness: ['ready', 'not-ready', 'ready'],
   },

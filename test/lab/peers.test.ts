@@ -209,7 +209,7 @@ describe('a stateful firewall on both ends', () => {
         receiver,
         family,
         said: 'fail dropped',
-        culprit: null,
+        culprit: 'rules-of-receiver' as const,
       })),
     );
     await agents.agreeThat('flannel.vxlan', broken);

@@ -39,7 +39,7 @@ test('one drops 8472: it alone is not ready, and the others show the failing pai
       receiver: 'n2',
       family: 'ipv4' as const,
       said: 'fail dropped',
-      culprit: null,
+      culprit: 'rules-of-receiver' as const,
     }));
     const documents = await agents.agreeThat(requirement, broken);
     expect(readinessOf(documents)).toEqual({

@@ -101,7 +101,7 @@ describe('tcp/179', () => {
       requirement,
       both,
       'fail rejected-by-firewall',
-      null,
+      'rules-of-receiver',
       fault,
     );
     const finding = theFinding(document, {
@@ -137,7 +137,7 @@ describe('tcp/179', () => {
 
   test('a default reject, too', async () => {
     const fault = await lab.node('n2').chain('input', 'tcp dport 179 reject');
-    await expectBroken(requirement, both, 'fail rejected-by-firewall', null, fault);
+    await expectBroken(requirement, both, 'fail rejected-by-firewall', 'rules-of-receiver', fault);
   });
 
   test('a firewall says that it is prohibited', async () => {
@@ -177,7 +177,7 @@ describe('tcp/179', () => {
 
   test('a firewall drops it', async () => {
     const fault = await lab.node('n2').chain('input', 'tcp dport 179 drop');
-    await expectBroken(requirement, both, 'fail dropped', null, fault);
+    await expectBroken(requirement, both, 'fail dropped', 'rules-of-receiver', fault);
     await agents.agreeThat(requirement, []);
   });
 

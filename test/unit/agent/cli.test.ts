@@ -85,7 +85,7 @@ describe('what the command line refuses, with exit code 2 and one sentence', () 
   test.each([
     {
       line: 'chek',
-      want: "unknown command 'chek'; did you mean check? (valid: check, agent, providers, config)",
+      want: "unknown command 'chek'; did you mean check? (valid: check, agent, explain, providers, config)",
     },
     {
       line: 'inspect udp/8472',
