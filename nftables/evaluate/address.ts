@@ -6,6 +6,8 @@ export interface PartialBytes {
   readonly known: Uint8Array;
 }
 
+const wholes = { ip: new Uint8Array(4).fill(255), ip6: new Uint8Array(16).fill(255) } as const;
+
 /** Reads `10.0.0.1`, `10.0.0.0/8`, `fe80::1`, `2001:db8::/32`. Undefined for anything else, so that it stays open. */
 export function parsePrefix(text: string, family: 'ip' | 'ip6'): PartialBytes | undefined {
   const slash = text.indexOf('/');
@@ -15,7 +17,7 @@ export function parsePrefix(text: string, family: 'ip' | 'ip6'): PartialBytes | 
   const width = bytes.length * 8;
   const length = slash === -1 ? width : Number(text.slice(slash + 1) || Number.NaN);
   if (!Number.isInteger(length) || length < 0 || length > width) return undefined;
-  return { bytes, known: maskOf(length, bytes.length) };
+  return { bytes, known: length === width ? wholes[family] : maskOf(length, bytes.length) };
 }
 
 /** `count` leading ones in `length` bytes. */

@@ -44,9 +44,9 @@ export function compileRuleset(ruleset: Ruleset): Program {
     if (list === undefined) rules.set(key, [rule]);
     else list.push(rule);
   }
-  const scopes = new Map<string, StepScope>();
+  const scopes = new Map<string, TableScope>();
   const chains = new Map<string, CompiledChain>();
-  const scopeOf = (named: Named): StepScope => {
+  const scopeOf = (named: Named): TableScope => {
     const key = tableKey(named);
     const scope = scopes.get(key) ?? createScope(ruleset, named);
     scopes.set(key, scope);
@@ -79,7 +79,7 @@ function tableKey({ backend = 'nf_tables', family, table }: Named): string {
 function compileChain(
   chain: Chain,
   rules: readonly Rule[],
-  scope: () => StepScope,
+  scope: () => TableScope,
   target: CompiledChain['target'],
 ): CompiledChain {
   const compiled: (CompiledRule | undefined)[] = [];
@@ -87,7 +87,8 @@ function compileChain(
   const compileRule = (position: number): CompiledRule => {
     const rule = rules[position];
     if (rule === undefined) throw new RangeError(`chain ${chain.name} has no rule ${position}`);
-    const steps = rule.expressions.map((expression) => compileStep(expression, scope()));
+    const { stepOf } = scope();
+    const steps = rule.expressions.map(stepOf);
     return { rule, steps, words: wordsOf(rule) };
   };
   return {
@@ -101,7 +102,11 @@ function compileChain(
   };
 }
 
-function createScope(ruleset: Ruleset, { backend, family, table }: Named): StepScope {
+interface TableScope extends StepScope {
+  readonly stepOf: (expression: Expression) => Step;
+}
+
+function createScope(ruleset: Ruleset, { backend, family, table }: Named): TableScope {
   const here = (named: { readonly family: Family; readonly table: string }): boolean =>
     backend !== 'iptables-legacy' && named.family === family && named.table === table;
   const definitions = new Map<string, NftSet>();
@@ -111,7 +116,16 @@ function createScope(ruleset: Ruleset, { backend, family, table }: Named): StepS
   for (const rule of ruleset.rules) if (here(rule)) noteUses(rule.expressions, uses);
   let changedSets: ReadonlySet<number> | undefined;
   const ipSets = new Map(ruleset.ipsets.map((set) => [set.index, set]));
-  return {
+  // The reader makes equal expressions one object.
+  const steps = new Map<Expression, Step>();
+  const scope: TableScope = {
+    stepOf(expression) {
+      const known = steps.get(expression);
+      if (known !== undefined) return known;
+      const step = compileStep(expression, scope);
+      steps.set(expression, step);
+      return step;
+    },
     findDefinition: (name) => definitions.get(name),
     findIpSet: (index) => ipSets.get(index),
     findIpSetNamed: (name) => ruleset.ipsets.find((set) => set.name === name),
@@ -130,6 +144,7 @@ function createScope(ruleset: Ruleset, { backend, family, table }: Named): StepS
       return finder;
     },
   };
+  return scope;
 }
 
 function noteUses(expressions: readonly Expression[], uses: Map<string, SetUse>): void {

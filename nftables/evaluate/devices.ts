@@ -61,9 +61,3 @@ function commonName(devices: readonly Device[]): { name: Uint8Array; nameKnown: 
   }
   return { name, nameKnown };
 }
-
-/** Its name as text; undefined if it is not known in full. */
-export function textOf({ name, nameKnown }: Device): string | undefined {
-  if (name === undefined || nameKnown !== undefined) return undefined;
-  return new TextDecoder().decode(name).replace(/\0.*/s, '');
-}

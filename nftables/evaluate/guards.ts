@@ -43,7 +43,8 @@ const mostFields = 40;
 
 export function createRuleIndex(rules: readonly Rule[]): RuleIndex | undefined {
   if (rules.length < fewestRules) return undefined;
-  const guards = rules.map(guardsOf);
+  const places = new Map<LoadExpression, string>();
+  const guards = rules.map((rule) => guardsOf(rule, places));
   const values = new Map<string, Map<number | string, number>>();
   for (const guard of guards.flat()) {
     const counts = values.get(guard.field);
@@ -103,7 +104,7 @@ interface Loaded {
 }
 
 /** The comparisons that a rule makes before it does anything. */
-function guardsOf(rule: Rule): readonly Guard[] {
+function guardsOf(rule: Rule, places: Map<LoadExpression, string>): readonly Guard[] {
   const guards: Guard[] = [];
   const registers = new Map<number, Loaded>();
   for (const expression of rule.expressions) {
@@ -132,7 +133,7 @@ function guardsOf(rule: Rule): readonly Guard[] {
       case 'cmp': {
         const loaded = registers.get(expression.register);
         if (loaded === undefined || expression.comparison !== 'eq') break;
-        guards.push(guardOf(loaded, expression.value));
+        guards.push(guardOf(loaded, expression.value, places));
         break;
       }
       case 'ct':
@@ -188,17 +189,20 @@ function isIndexed(load: LoadExpression): boolean {
   return load.base === 'network' || load.base === 'transport';
 }
 
-function guardOf({ load, mask }: Loaded, value: Uint8Array): Guard {
+function guardOf(
+  { load, mask }: Loaded,
+  value: Uint8Array,
+  places: Map<LoadExpression, string>,
+): Guard {
   const { length } = value;
-  const place = load.kind === 'meta' ? load.key : `${load.base} ${load.offset} ${load.length}`;
-  const maskText = mask === undefined ? '' : String(keyOf(mask, 0, length));
-  return {
-    field: `${place}/${length}/${maskText}`,
-    load,
-    mask,
-    length,
-    value: keyOf(value, 0, length),
-  };
+  let place = places.get(load);
+  if (place === undefined) {
+    place = load.kind === 'meta' ? load.key : `${load.base} ${load.offset} ${load.length}`;
+    places.set(load, place);
+  }
+  const part = length === (load.kind === 'meta' ? 16 : load.length) ? place : `${place}/${length}`;
+  const field = mask === undefined ? part : `${part} & ${keyOf(mask, 0, length)}`;
+  return { field, load, mask, length, value: keyOf(value, 0, length) };
 }
 
 function readerOf({ load, mask, length }: Guard): Reader {

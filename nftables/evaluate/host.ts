@@ -33,6 +33,7 @@ export function prepareHost(environment: Environment): Host {
   for (const { name, index, type, group, kind } of environment.interfaces ?? []) {
     devices.set(name, {
       present: yes,
+      text: name,
       name: nameBytes(name),
       index,
       type,
@@ -68,7 +69,7 @@ export function prepareHost(environment: Environment): Host {
   return {
     environment,
     device(name) {
-      const device = devices.get(name) ?? { present: yes, name: nameBytes(name) };
+      const device = devices.get(name) ?? { present: yes, text: name, name: nameBytes(name) };
       // Questions may name devices that are not there: a bounded number is kept.
       if (devices.size < 1000) devices.set(name, device);
       return device;

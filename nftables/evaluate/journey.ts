@@ -1,5 +1,5 @@
 /** @module From the first hook to the last, with the routing decisions between them. */
-import { anyDevice, inputOf, outputOf, textOf } from './devices.ts';
+import { anyDevice, inputOf, outputOf } from './devices.ts';
 import { noDevice, someDevice } from './host.ts';
 import { change, type Device, joinStates } from './machine.ts';
 import { initialState } from './packet.ts';
@@ -43,7 +43,7 @@ function enter(journey: Journey): Entered | undefined {
   const first = passHook(journey, 'ingress', state, {
     input: device,
     output: noDevice,
-    name: textOf(device),
+    name: device.text,
   });
   if (first === undefined) return undefined;
   const bridged = master?.kind === 'bridge';
@@ -66,7 +66,7 @@ function enter(journey: Journey): Entered | undefined {
     const again = passHook(journey, 'ingress', state, {
       input,
       output: noDevice,
-      name: textOf(input),
+      name: input.text,
     });
     if (again === undefined) return undefined;
     state = again;
@@ -151,7 +151,7 @@ function leave(
       if (sent === undefined) return undefined;
     }
   }
-  return passHook(journey, 'egress', sent, { input: noDevice, output, name: textOf(output) });
+  return passHook(journey, 'egress', sent, { input: noDevice, output, name: output.text });
 }
 
 function travelForward(journey: Journey): PacketState | undefined {

@@ -9,7 +9,9 @@ import type { Rewrite } from './types.ts';
 export interface Device {
   /** Whether there is one: in `input` none goes out, in `output` none came in. */
   readonly present: Ternary;
-  /** 16 bytes, padded with zeros. Absent: not known, as all below. */
+  /** Its name, where all of it is known. */
+  readonly text?: string;
+  /** The name in 16 bytes, padded with zeros. Absent: not known, as all below. */
   readonly name?: Uint8Array;
   /** The bits of the name that are known. Absent: all. */
   readonly nameKnown?: Uint8Array;

@@ -158,6 +158,12 @@ function writeTransport(image: Image, packet: Packet, at: number): number {
 
 /** Destination (6), source (6), type (2). */
 function linkHeader(packet: Packet): Pick<PacketState, 'link' | 'linkKnown'> {
+  const { destinationMac, sourceMac } = packet;
+  if (destinationMac === undefined && sourceMac === undefined) return bareLinks[packet.family];
+  return linkWith(packet);
+}
+
+function linkWith(packet: Packet): Pick<PacketState, 'link' | 'linkKnown'> {
   const link = new Uint8Array(14);
   const linkKnown = new Uint8Array(14);
   const write = (at: number, bytes: Uint8Array | undefined): void => {
@@ -170,3 +176,8 @@ function linkHeader(packet: Packet): Pick<PacketState, 'link' | 'linkKnown'> {
   write(12, Uint8Array.of(...(packet.family === 'ip' ? [0x08, 0x00] : [0x86, 0xdd])));
   return { link, linkKnown };
 }
+
+const bareLinks = {
+  ip: linkWith({ direction: 'in', protocol: 0, family: 'ip' }),
+  ip6: linkWith({ direction: 'in', protocol: 0, family: 'ip6' }),
+} as const;

@@ -18,7 +18,7 @@ export interface BaseResult {
 }
 
 /** What is noted over all chains. */
-export interface Record {
+export interface Notes {
   readonly path: PathStep[];
   readonly unknowns: Unknown[];
 }
@@ -31,7 +31,7 @@ const longestPath = 10_000;
 
 interface Run {
   readonly base: CompiledChain;
-  readonly record: Record;
+  readonly record: Notes;
   readonly possible: Map<string, Possibility>;
   accepted: PacketState | undefined;
   /** How often some way has ended so far. */
@@ -48,7 +48,7 @@ export function runBase(
   machine: Machine,
   base: CompiledChain,
   met: boolean,
-  record: Record,
+  record: Notes,
 ): BaseResult {
   const run: Run = {
     base,

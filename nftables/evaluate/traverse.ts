@@ -3,7 +3,7 @@ import type { Hook } from '../model.ts';
 import type { CompiledChain, Program } from './compile.ts';
 import { change, type Device, joinStates, type Machine } from './machine.ts';
 import { type Item, type ProtocolFamily, type Stage, stagesOf } from './order.ts';
-import { type BaseResult, type Record, runBase } from './run.ts';
+import { type BaseResult, type Notes, runBase } from './run.ts';
 import { type PacketState, stateBits } from './state.ts';
 import { no, type Ternary, yes } from './ternary.ts';
 import { lookUp } from './tracking.ts';
@@ -16,7 +16,7 @@ export type FindStages = (
 ) => readonly Stage[];
 
 /** Everything that is noted on the way. */
-export interface Journey extends Record {
+export interface Journey extends Notes {
   readonly program: Program;
   readonly packet: Packet;
   readonly machine: Machine;
@@ -243,14 +243,26 @@ function passNat(journey: Journey, chains: readonly CompiledChain[]): PacketStat
 }
 
 export function stagesFor(program: Program): FindStages {
-  const known = new Map<string, readonly Stage[]>();
+  const known = { ip: new Map(), ip6: new Map(), bridge: new Map() } satisfies Record<
+    ProtocolFamily,
+    StagesOfHooks
+  >;
+  let count = 0;
   return (family, hook, device) => {
-    const key = device === undefined ? `${family} ${hook}` : `${family} ${hook} ${device}`;
-    const remembered = known.get(key);
+    const hooks: StagesOfHooks = known[family];
+    let devices = hooks.get(hook);
+    if (devices === undefined) {
+      devices = new Map();
+      hooks.set(hook, devices);
+    }
+    const remembered = devices.get(device);
     if (remembered !== undefined) return remembered;
     const stages = stagesOf(program, family, hook, device);
     // Names of devices come with the questions: a bounded number is kept.
-    if (known.size < 1000) known.set(key, stages);
+    count += 1;
+    if (count < 1000) devices.set(device, stages);
     return stages;
   };
 }
+
+type StagesOfHooks = Map<Hook, Map<string | undefined, readonly Stage[]>>;

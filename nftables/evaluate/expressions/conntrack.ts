@@ -54,6 +54,9 @@ export function compileCt({ key, direction, register }: ExpressionOf<'ct'>): Ste
   };
 }
 
+/** TCP, UDP, SCTP: their trackers keep both ports. */
+const tracked: ReadonlySet<number> = new Set([6, 17, 132]);
+
 /** One bit is set, of those that are possible. */
 function loadState(machine: Machine, register: number): StepResult {
   const { states } = machine.state.conntrack;
@@ -142,8 +145,8 @@ function loadTuple(machine: Machine, key: CtKey, tuple: Tuple, register: number)
   const origin = `the original ${source ? 'source' : 'destination'} is not known`;
   let [at, length] = family === 'ip' ? [source ? 12 : 16, 4] : [source ? 8 : 24, 16];
   if (key.startsWith('proto')) {
-    // Of ICMP these are the identifier, and type and code.
-    if (protocol === 1 || protocol === 58) return false;
+    // Of ICMP these are the identifier, and type and code; of others newer kernels keep none.
+    if (!tracked.has(protocol)) return false;
     [at, length] = [tuple.transportOffset + (source ? 0 : 2), 2];
   }
   if (at + length > tuple.bytes.length) return false;

@@ -14,8 +14,10 @@ export interface Translation {
 
 const TCP = 6;
 const UDP = 17;
-/** Protocols whose ports NAT translates: TCP, UDP, DCCP, SCTP, UDPlite. */
-const withPorts: ReadonlySet<number> = new Set([TCP, UDP, 33, 132, 136]);
+/** Protocols whose ports NAT translates: TCP, UDP, SCTP. */
+const withPorts: ReadonlySet<number> = new Set([TCP, UDP, 132]);
+/** DCCP and UDPlite, whose ports newer kernels leave alone. */
+const perhapsWithPorts: ReadonlySet<number> = new Set([33, 136]);
 
 export function compileNat({ type, family, range }: ExpressionOf<'nat'>): Step {
   return (machine) => {
@@ -66,8 +68,7 @@ function redirectAddress(machine: Machine): { value: Uint8Array; known: Uint8Arr
     if (family === 'ip') loopback[0] = 127;
     return { value: loopback, known: new Uint8Array(length).fill(255) };
   }
-  const { name } = machine.input;
-  const text = name === undefined ? undefined : new TextDecoder().decode(name).replace(/\0.*/s, '');
+  const { text } = machine.input;
   const addresses = text === undefined ? [] : machine.host.addressesOf(text, family);
   const [only] = addresses;
   if (addresses.length === 1 && only !== undefined) {
@@ -142,6 +143,11 @@ export function translate(
     const at = state.transportOffset + (destination ? 2 : 0);
     if (port !== undefined) writeBytes(machine, at, port.value, port.known);
     else if (!destination) writeBytes(machine, at, new Uint8Array(2), new Uint8Array(2));
+  }
+  if (perhapsWithPorts.has(state.protocol)) {
+    const at = state.transportOffset + (destination ? 2 : 0);
+    if (port !== undefined || !destination)
+      writeBytes(machine, at, new Uint8Array(2), new Uint8Array(2));
   }
   forgetTransportChecksum(machine);
   // IPS_SRC_NAT 16, IPS_DST_NAT 32: set where something was changed; IPS_SRC_NAT_DONE 128, IPS_DST_NAT_DONE 256.
