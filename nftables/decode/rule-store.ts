@@ -1,7 +1,8 @@
 /**
  * @module Rules by the hundred thousand: kept as bytes, decoded when somebody looks at their expressions. Pure.
  *
- * The expressions of a rule are offsets into a pool where each expression's bytes stand once. So a rule takes a tenth of the memory that
+ * The expressions of a rule are a pattern of offsets into a pool where each expression's bytes stand once, and what its comparisons compare
+ * with. So a rule takes a tenth of the memory that
  * its objects would, and whoever only wants to know handles or comments pays for nothing else.
  */
 import type { Expression, Family, Rule } from '../model.ts';
@@ -20,7 +21,7 @@ interface Place {
 /** How many decoded expressions are remembered, to be shared by rules. */
 const maximumShared = 4096;
 const listBits = 16;
-/** Marks an expression whose last word stands behind its offset. */
+/** Marks an expression whose last word is kept with the rule. */
 const withTail = 2 ** 31;
 /**
  * NFTA_EXPR_NAME `cmp` in words. Comparisons are what differs from rule to rule, in their last word: an address, a port. So that word is kept
@@ -31,11 +32,15 @@ const cmpHead = [0x0001_0008, 0x0070_6d63] as const;
 /** Takes the messages of rules and makes rules of them. */
 export class RuleStore {
   readonly #pool = new BytePool();
-  /** Lists of offsets into the pool, each list behind its length. */
+  /** Of each rule: its pattern, and the last words of its comparisons. */
   readonly #lists: Uint32Array[] = [];
   #listsUsed = 1 << listBits;
   readonly #shared = new Map<number, Expression>();
-  readonly #offsets: number[] = [];
+  /** What most rules have in common: the offsets of their expressions, without the last words. */
+  readonly #patterns = new BytePool();
+  /** The pattern of the rule that is kept right now: as many expressions as fit into an attribute, behind a length. */
+  readonly #pattern = new Int32Array(1 << 14);
+  readonly #tails: number[] = [];
   #place: Place | undefined;
   #placeBytes = new Uint8Array();
   #words: Int32Array = new Int32Array();
@@ -84,16 +89,17 @@ export class RuleStore {
   /** No more rules come: frees what is only needed to add some. */
   seal(): void {
     this.#pool.seal();
+    this.#patterns.seal();
   }
 
   /** The expressions of the list that was kept there. */
   expressionsAt(listAt: number): readonly Expression[] {
     const list = this.#lists[listAt >>> listBits] ?? new Uint32Array(1);
-    const start = listAt & ((1 << listBits) - 1);
+    let at = listAt & ((1 << listBits) - 1);
+    const pattern = this.#patterns.attributeAt(list[at] ?? 0);
+    const entries = new Uint32Array(pattern.buffer, pattern.byteOffset, pattern.length >>> 2);
     const expressions: Expression[] = [];
-    const end = start + (list[start] ?? 0);
-    for (let at = start + 1; at <= end; at++) {
-      const entry = list[at] ?? 0;
+    for (const entry of entries.subarray(1)) {
       if (entry < withTail) expressions.push(this.#expressionAt(entry));
       else expressions.push(this.#comparisonAt(entry - withTail, list, ++at));
     }
@@ -130,8 +136,8 @@ export class RuleStore {
 
   /** Keeps a list of NFTA_LIST_ELEM. Counters differ in every rule, so an equal one is sought only for those at zero. */
   #keep(payload: Uint8Array, list: number): number {
-    const offsets = this.#offsets;
-    offsets.length = 0;
+    this.#tails.length = 0;
+    let count = 0;
     const words = this.#wordsOf(payload);
     const shift = payload.byteOffset - words.byteOffset;
     const end = list === 0 ? 0 : list + hostShort(payload, list);
@@ -143,15 +149,16 @@ export class RuleStore {
       // Padding is zero, and inside of the list.
       const stop = start + wordsOf(length);
       if (words[start + 1] === cmpHead[0] && words[start + 2] === cmpHead[1]) {
-        offsets.push(this.#pool.intern(words, start, stop - 1) + withTail, words[stop - 1] ?? 0);
+        this.#pattern[++count] = this.#pool.intern(words, start, stop - 1) + withTail;
+        this.#tails.push(words[stop - 1] ?? 0);
       } else if (isRunningCounter(payload, at, length)) {
-        offsets.push(this.#pool.append(words, start, stop));
+        this.#pattern[++count] = this.#pool.append(words, start, stop);
       } else {
-        offsets.push(this.#pool.intern(words, start, stop));
+        this.#pattern[++count] = this.#pool.intern(words, start, stop);
       }
       at += (length + 3) & ~3;
     }
-    return this.#keepList(offsets);
+    return this.#keepList(count);
   }
 
   /** The words of a message, or of the whole buffer that it lies in: the same again and again. */
@@ -167,18 +174,20 @@ export class RuleStore {
     return new Int32Array(copy.buffer);
   }
 
-  #keepList(offsets: readonly number[]): number {
-    if (this.#listsUsed + offsets.length + 1 > 1 << listBits) {
+  /** The pattern as a run of words of the pool, which starts with its length in bytes. */
+  #keepList(count: number): number {
+    this.#pattern[0] = (count + 1) * 4;
+    const pattern = this.#patterns.intern(this.#pattern, 0, count + 1);
+    const tails = this.#tails;
+    if (this.#listsUsed + tails.length + 1 > 1 << listBits) {
       this.#lists.push(new Uint32Array(1 << listBits));
       this.#listsUsed = 0;
     }
     const lists = this.#lists.at(-1) ?? new Uint32Array();
     const start = this.#listsUsed;
-    lists[start] = offsets.length;
-    for (let index = 0; index < offsets.length; index++) {
-      lists[start + 1 + index] = offsets[index] ?? 0;
-    }
-    this.#listsUsed = start + 1 + offsets.length;
+    lists[start] = pattern;
+    for (let index = 0; index < tails.length; index++) lists[start + 1 + index] = tails[index] ?? 0;
+    this.#listsUsed = start + 1 + tails.length;
     return (this.#lists.length - 1) * (1 << listBits) + start;
   }
 

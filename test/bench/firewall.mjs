@@ -6,7 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const library = '../../nftables/dist/index.js';
+const library = '../../nftables/dist/reading.js';
 const numbers = process.argv
   .slice(2)
   .map(Number)
