@@ -150,6 +150,7 @@ export function createFindings(options: FindingsOptions): FindingStore {
         sent: loss.sent,
         lost: loss.lost,
         lostSourcePorts: loss.sourcePorts.join(','),
+        roundsSinceLoss: partialLossRounds - loss.roundsLeft,
       },
       culprit: null,
     };

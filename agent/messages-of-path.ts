@@ -155,7 +155,7 @@ export const pathWords = {
     message: ({ get, has }) =>
       `${get('lost')} of ${get('sent')} probes were lost${
         has('lostSourcePorts') ? `, from source ports ${get('lostSourcePorts')}` : ''
-      }: one of several paths may be dead`,
+      }: one of several paths may be dead${since(get('roundsSinceLoss'))}`,
     next: ({ sender, address }) =>
       `on ${sender}: ip route get ${address}; look at each member of the bond, and at each equal-cost path`,
   },
@@ -166,3 +166,9 @@ export const pathWords = {
       `on ${sender}: ip route get ${get('overlayAddress')}; bridge fdb show dev ${get('device')}`,
   },
 } as const satisfies Partial<Readonly<Record<Reason, Words>>>;
+
+/** One probe a round meets a dead path among several only now and then: it is shown on for some rounds, and said to be over. */
+function since(rounds: string): string {
+  if (!/^[1-9]/.test(rounds)) return '';
+  return `; none in the last ${rounds === '1' ? 'round' : `${rounds} rounds`}`;
+}

@@ -298,7 +298,7 @@ describe('partial loss', () => {
       level: 'recommended',
       outcome: 'fail',
       reason: 'partial-loss',
-      evidence: { sent: 3, lost: 2, lostSourcePorts: '40001,40002' },
+      evidence: { sent: 3, lost: 2, lostSourcePorts: '40001,40002', roundsSinceLoss: 0 },
     });
   });
 
@@ -317,7 +317,7 @@ describe('partial loss', () => {
       expect(findings.observe(peerTest(), seen, at(round))).toEqual([]);
       expect(losses()).toHaveLength(1);
     }
-    expect(losses()[0]?.evidence).toMatchObject({ sent: 17, lost: 4 });
+    expect(losses()[0]?.evidence).toMatchObject({ sent: 17, lost: 4, roundsSinceLoss: 10 });
     expect(saidOf(findings.observe(peerTest(), seen, at(13)))).toEqual([
       'fail:partial-loss -> gone',
     ]);

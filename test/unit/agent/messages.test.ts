@@ -100,6 +100,26 @@ describe('the words of a finding', () => {
       next: 'ask whoever runs 10.0.0.254 to let it pass',
     },
     {
+      reason: 'partial-loss',
+      given: { evidence: { sent: 9, lost: 2, lostSourcePorts: '40001', roundsSinceLoss: 0 } },
+      message: '2 of 9 probes were lost, from source ports 40001: one of several paths may be dead',
+      next: 'on this node: ip route get 10.0.0.12; look at each member of the bond, and at each equal-cost path',
+    },
+    {
+      reason: 'partial-loss',
+      given: { evidence: { sent: 9, lost: 2, lostSourcePorts: '40001', roundsSinceLoss: 1 } },
+      message:
+        '2 of 9 probes were lost, from source ports 40001: one of several paths may be dead; none in the last round',
+      next: 'on this node: ip route get 10.0.0.12; look at each member of the bond, and at each equal-cost path',
+    },
+    {
+      reason: 'partial-loss',
+      given: { evidence: { sent: 9, lost: 2, lostSourcePorts: '40001', roundsSinceLoss: 7 } },
+      message:
+        '2 of 9 probes were lost, from source ports 40001: one of several paths may be dead; none in the last 7 rounds',
+      next: 'on this node: ip route get 10.0.0.12; look at each member of the bond, and at each equal-cost path',
+    },
+    {
       reason: 'inconclusive',
       given: { outcome: 'unknown', evidence: { transport: 'udp', port: 8472 } },
       message: 'UDP port 8472: this process stalled while it waited, so silence proves nothing',
