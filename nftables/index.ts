@@ -25,9 +25,12 @@ export {
   formatSet,
 } from './format/index.ts';
 export { type GenerationReader, openGeneration, readGeneration } from './generation.ts';
+export { readIpSets } from './ipset.ts';
 export type * from './model.ts';
 export { ctKeys, metaKeys, rtKeys } from './model.ts';
 export { type ReadOptions, readNftables, readRuleset } from './read.ts';
 export { streamRules } from './stream.ts';
 export { holdsTproxy, judgeTproxy, type ProxyQuestion } from './tproxy.ts';
 export { RulesetWatch, type WatchOptions, watchRuleset } from './watch.ts';
+export { decodeMatch, decodeTarget } from './xt/index.ts';
+export type * from './xt/types.ts';
