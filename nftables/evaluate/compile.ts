@@ -159,7 +159,6 @@ function noteUses(expressions: readonly Expression[], uses: Map<string, SetUse>)
 const trackingKinds: ReadonlySet<string> = new Set([
   'ct',
   'ct-set',
-  'nat',
   'masq',
   'redir',
   'connlimit',
@@ -169,21 +168,30 @@ const trackingKinds: ReadonlySet<string> = new Set([
 const trackingExtensions =
   /^(?:conntrack|state|connmark|CONNMARK|connlimit|connbytes|connlabel|CT|NOTRACK|helper|cluster|DNAT|SNAT|MASQUERADE|REDIRECT|NETMAP|SYNPROXY)$/;
 
-/** conntrack's hooks are there once a rule of the family asks for it (nf_ct_netns_get). */
+/** conntrack's hooks are there once a rule of the family asks for it (nf_ct_netns_get); a chain of type nat alone does not. */
 function trackingOf(ruleset: Ruleset): (family: 'ip' | 'ip6') => boolean {
   const families = new Set<Family>();
-  // The chains of legacy NAT load nothing: its targets do.
-  for (const { base, backend, family } of ruleset.chains) {
-    if (base?.type === 'nat' && backend === 'nf_tables') families.add(family);
-  }
   for (const { family, expressions } of ruleset.rules) {
     if (families.has(family)) continue;
-    const asks = expressions.some((expression) =>
-      expression.kind === 'match' || expression.kind === 'target'
-        ? trackingExtensions.test(expression.name)
-        : trackingKinds.has(expression.kind),
-    );
-    if (asks) families.add(family);
+    for (const expression of expressions) {
+      if (expression.kind === 'nat') {
+        families.add(expression.family === 'unspecified' ? family : expression.family);
+      } else if (asksForTracking(expression)) families.add(family);
+    }
   }
   return (family) => families.has(family) || families.has('inet');
+}
+
+function asksForTracking(expression: Expression): boolean {
+  switch (expression.kind) {
+    case 'match':
+    case 'target':
+      return trackingExtensions.test(expression.name);
+    case 'objref':
+      return expression.object?.type.startsWith('ct ') === true;
+    case 'dynset':
+      return expression.expressions.some(asksForTracking);
+    default:
+      return trackingKinds.has(expression.kind);
+  }
 }

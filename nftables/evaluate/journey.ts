@@ -15,11 +15,10 @@ const loopbackType = 772;
 export function travel(journey: Journey): PacketState | undefined {
   switch (journey.packet.direction) {
     case 'in':
+    case 'forward':
       return travelIn(journey);
     case 'out':
       return travelOut(journey);
-    case 'forward':
-      return travelForward(journey);
   }
 }
 
@@ -78,36 +77,46 @@ function enter(journey: Journey): Entered | undefined {
   return routed === undefined ? undefined : { state: routed, input };
 }
 
+/** After prerouting the packet is for this host or for another one: as it was asked, or where rules have sent it. */
 function travelIn(journey: Journey): PacketState | undefined {
   const start = journey.machine.state;
   const entered = enter(journey);
   if (entered === undefined) return undefined;
-  const { state, input } = entered;
-  const local = isLocalStill(journey, start, state);
-  if (local === yes) return passHook(journey, 'input', state, { input, output: noDevice });
+  const local = isForThisHost(journey, start, entered.state);
+  if (local === yes) return deliver(journey, entered);
   if (local === no) return passOn(journey, entered);
   const { met } = journey;
   journey.met = false;
   const ended = journey.ended.length;
-  const delivered = passHook(journey, 'input', state, { input, output: noDevice });
+  const delivered = deliver(journey, entered);
   const forwarded = passOn(journey, entered);
   journey.met = met && journey.ended.length === ended;
   return joinStates(journey.machine, delivered, forwarded);
 }
 
-/** A packet that was asked about as one for this host is so as long as no rule has given it another destination. */
-function isLocalStill({ machine }: Journey, before: PacketState, after: PacketState): Ternary {
-  if (after.redirected === no) return yes;
-  const [asked, found] = [destinationOf(before), destinationOf(after)];
+function deliver(journey: Journey, { state, input }: Entered): PacketState | undefined {
+  return passHook(journey, 'input', state, { input, output: noDevice });
+}
+
+function isForThisHost(
+  { machine, packet }: Journey,
+  before: PacketState,
+  after: PacketState,
+): Ternary {
+  const asked = packet.direction === 'in' ? yes : no;
+  if (after.redirected === no) return asked;
+  const [old, found] = [destinationOf(before), destinationOf(after)];
   const same =
-    asked.value.every((byte, index) => byte === found.value[index]) &&
-    asked.known.every((byte, index) => byte === found.known[index]);
+    old.value.every((byte, index) => byte === found.value[index]) &&
+    old.known.every((byte, index) => byte === found.known[index]);
   const { rewrites, host } = machine;
-  const redirects = rewrites.every(({ kind }) => kind === 'redirect' || kind === 'tproxy');
-  if (same || redirects) return yes;
-  const local = host.isLocal(after.family, found.value, found.known);
-  // If no rule changed it after all, it is for this host.
-  return after.redirected === maybe && local === no ? maybe : local;
+  const redirects = rewrites.filter(({ kind }) => kind === 'redirect' || kind === 'dnat');
+  const toThis = redirects.length > 0 && redirects.every(({ kind }) => kind === 'redirect');
+  // An address that is written over itself, or the port alone, changes no way.
+  if (same && !toThis) return asked;
+  const local = toThis ? yes : host.isLocal(after.family, found.value, found.known);
+  // If no rule changed it after all, it goes where it was asked about.
+  return after.redirected === maybe && local !== asked ? maybe : local;
 }
 
 /** Forward, postrouting and egress. */
@@ -152,11 +161,6 @@ function leave(
     }
   }
   return passHook(journey, 'egress', sent, { input: noDevice, output, name: output.text });
-}
-
-function travelForward(journey: Journey): PacketState | undefined {
-  const entered = enter(journey);
-  return entered === undefined ? undefined : passOn(journey, entered);
 }
 
 function travelOut(journey: Journey): PacketState | undefined {

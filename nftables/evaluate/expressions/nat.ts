@@ -22,7 +22,7 @@ const perhapsWithPorts: ReadonlySet<number> = new Set([33, 136]);
 export function compileNat({ type, family, range }: ExpressionOf<'nat'>): Step {
   return (machine) => {
     // nft_nat_inet_eval: not of this family, so nothing happens.
-    if (machine.state.family !== family) return yes;
+    if (family !== 'unspecified' && machine.state.family !== family) return yes;
     translate(machine, type, translationOf(machine, range));
     return end(machine, { code: 'accept' });
   };

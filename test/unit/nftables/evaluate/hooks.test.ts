@@ -292,6 +292,28 @@ describe('NAT', () => {
     });
     expect(ask(given, {}, host)).toMatchObject({ verdict: 'accept', arrives: 'elsewhere' });
   });
+  test('forwarded, and redirected: it comes to this host instead', () => {
+    const given = nat([redirect(80)], [[...dport(80), drop]]);
+    expect(told(ask(given, { direction: 'forward', destination: '10.9.0.7' }, host))).toBe(
+      'drop 2',
+    );
+    const answer = ask(
+      nat([redirect(80)]),
+      { direction: 'forward', destination: '10.9.0.7' },
+      host,
+    );
+    expect(answer).toMatchObject({ verdict: 'accept', arrives: 'elsewhere' });
+  });
+  test('a chain of type nat that nothing is tracked for is not met', () => {
+    const given = ruleset({
+      n: {
+        chains: {
+          pre: { base: { type: 'nat', hook: 'prerouting', priority: -100 }, rules: [[drop]] },
+        },
+      },
+    });
+    expect(ask(given).verdict).toBe('accept');
+  });
   test('dnat to an address that may be this host or not', () => {
     expect(possible(ask(nat([dnat('10.0.0.77')])))).toBe('accept drop');
   });
