@@ -41,6 +41,7 @@ export class RuleStore {
   /** The pattern of the rule that is kept right now: as many expressions as fit into an attribute, behind a length. */
   readonly #pattern = new Int32Array(1 << 14);
   readonly #tails: number[] = [];
+  readonly #lazyExpressions = lazyExpressionsOf(this);
   #place: Place | undefined;
   #placeBytes = new Uint8Array();
   #words: Int32Array = new Int32Array();
@@ -83,7 +84,7 @@ export class RuleStore {
     if (place === undefined) return undefined;
     const listAt = this.#keep(payload, list);
     const comment = notes === 0 ? undefined : commentOf(valueAt(payload, notes));
-    return createRule(place, { handle, index, comment }, this, listAt);
+    return new StoredRule(place, { handle, index, comment }, this.#lazyExpressions, listAt);
   }
 
   /** No more rules come: frees what is only needed to add some. */
@@ -218,10 +219,6 @@ interface Facts {
 }
 
 /** Own properties throughout, so that a rule can be copied, compared and printed like any plain object. */
-function createRule(place: Place, facts: Facts, store: RuleStore, listAt: number): Rule {
-  return new StoredRule(place, facts, store, listAt);
-}
-
 class StoredRule implements Rule {
   readonly backend = 'nf_tables';
   readonly family: Family;
@@ -231,38 +228,44 @@ class StoredRule implements Rule {
   readonly index: number;
   declare readonly expressions: readonly Expression[];
   declare readonly comment?: string;
-  readonly #store: RuleStore;
   /** Where they are kept, and when somebody looked, what they are. */
   #expressions: number | readonly Expression[];
 
-  constructor(place: Place, { handle, index, comment }: Facts, store: RuleStore, listAt: number) {
+  constructor(
+    place: Place,
+    { handle, index, comment }: Facts,
+    lazyExpressions: PropertyDescriptor,
+    listAt: number,
+  ) {
     this.family = place.family;
     this.table = place.table;
     this.chain = place.chain;
     this.handle = handle;
     this.index = index;
-    this.#store = store;
     this.#expressions = listAt;
     Object.defineProperty(this, 'expressions', lazyExpressions);
     if (comment !== undefined) this.comment = comment;
   }
 
   /** Decodes once: the next look finds what the first one made. */
-  static expressionsOf(this: void, rule: StoredRule): readonly Expression[] {
+  static expressionsOf(this: void, rule: StoredRule, store: RuleStore): readonly Expression[] {
     if (typeof rule.#expressions === 'number') {
-      rule.#expressions = rule.#store.expressionsAt(rule.#expressions);
+      rule.#expressions = store.expressionsAt(rule.#expressions);
     }
     return rule.#expressions;
   }
 }
 
-const lazyExpressions: PropertyDescriptor & ThisType<StoredRule> = {
-  enumerable: true,
-  configurable: true,
-  get() {
-    return StoredRule.expressionsOf(this);
-  },
-};
+/** The property of all rules of a store. The store is in the getter, and not in 100,000 rules. */
+function lazyExpressionsOf(store: RuleStore): PropertyDescriptor & ThisType<StoredRule> {
+  return {
+    enumerable: true,
+    configurable: true,
+    get() {
+      return StoredRule.expressionsOf(this, store);
+    },
+  };
+}
 
 /** NFTA_EXPR_NAME `counter` at the front, and numbers behind it that are not zero. */
 function isRunningCounter(payload: Uint8Array, at: number, length: number): boolean {
