@@ -59,6 +59,9 @@ export function packetTest(match: XtMatch): Test | undefined {
         transport(machine, protocols.esp, () =>
           isWordIn(machine.state, machine.state.transportOffset, match),
         );
+    case 'rt':
+      // No packet has such a header, here as for `exthdr`.
+      return () => no;
     case 'ah':
       return (machine) => transport(machine, protocols.ah, () => authentication(machine, match));
     default:

@@ -113,6 +113,10 @@ function optionsOf(match: XtMatch, sets: Sets): string {
           option('ahlen', match.headerLength.value, match.headerLength.inverted),
         match.reservedIsZero && flag('ahres'),
       );
+    case 'recent':
+      return recentText(match);
+    case 'rt':
+      return match.type === undefined ? '' : option('rt-type', match.type, match.inverted);
     case 'cpu':
       return option('cpu', match.cpu, match.inverted);
     case 'ttl':
@@ -122,6 +126,19 @@ function optionsOf(match: XtMatch, sets: Sets): string {
       return option(`${kind}-${isInverted ? 'eq' : comparison}`, value, isInverted);
     }
   }
+}
+
+function recentText(match: XtMatchOf<'recent'>): string {
+  return words(
+    `${match.inverted ? '! ' : ''}--${match.action === 'check' ? 'rcheck' : match.action}`,
+    match.seconds !== 0 && option('seconds', match.seconds),
+    match.reap && flag('reap'),
+    match.hitCount !== 0 && option('hitcount', match.hitCount),
+    match.sameTtl && flag('rttl'),
+    match.name !== '' && option('name', match.name),
+    match.mask !== undefined && option('mask', addressText(match.mask)),
+    flag(match.side === 'source' ? 'rsource' : 'rdest'),
+  );
 }
 
 const tcpFlags = [

@@ -17,6 +17,7 @@ export type Field =
   | 'fragment'
   | 'source-port'
   | 'destination-port'
+  | 'ports'
   | 'tcp-flags';
 
 /** A field compared with bytes, or with a range of them. */
@@ -101,5 +102,6 @@ function payloadField(
   if (base !== 'transport') return undefined;
   if (offset === 0 && length === 2) return 'source-port';
   if (offset === 2 && length === 2) return 'destination-port';
+  if (offset === 0 && length === 4) return 'ports';
   return offset === 13 && length === 1 ? 'tcp-flags' : undefined;
 }

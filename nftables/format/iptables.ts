@@ -190,6 +190,16 @@ function takeCondition(parts: Parts, condition: Condition): boolean {
       parts.matches.push({ name: 'mark', options: markText(number, bits, inverted) });
       return true;
     }
+    case 'ports': {
+      // One port of each side, compared together.
+      if (comparison !== 'eq' || mask !== undefined || condition.last !== undefined) return false;
+      if (value.length !== 4) return false;
+      const ends = [
+        { field: 'source-port', comparison, value: value.subarray(0, 2) },
+        { field: 'destination-port', comparison, value: value.subarray(2) },
+      ] as const;
+      return ends.every((end) => takePorts(parts, end));
+    }
     case 'source-port':
     case 'destination-port':
     case 'tcp-flags':

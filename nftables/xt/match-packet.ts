@@ -112,3 +112,17 @@ export function decodeCpu(info: Uint8Array): XtMatchOf<'cpu'> | undefined {
   if (!holds(info, 8) || invert > 1) return undefined;
   return { kind: 'cpu', cpu: u32(info, 0), inverted: invert === 1 };
 }
+
+/**
+ * struct ip6t_rt: u32 type, u32 segments left[2], u32 length, u8 flags (1 type; the others ask for more), u8 inverted flags, 16 addresses,
+ * u8 their count.
+ */
+export function decodeRoutingHeader(info: Uint8Array): XtMatchOf<'rt'> | undefined {
+  const flags = u8(info, 16);
+  if (!holds(info, 280) || hasOthers(flags, 1)) return undefined;
+  return {
+    kind: 'rt',
+    ...(bit(flags, 1) ? { type: u32(info, 0) } : {}),
+    inverted: bit(u8(info, 17), 1),
+  };
+}

@@ -1,6 +1,6 @@
-/** @module Matches on rates and chance: limit, hashlimit, statistic. */
-import { bit, hasOthers, holds, textAt, u8, u16, u32, u64 } from './bytes.ts';
-import type { HashLimit, XtMatchOf } from './types.ts';
+/** @module Matches on rates and chance: limit, hashlimit, statistic, recent. */
+import { addressAt, bit, hasOthers, holds, textAt, u8, u16, u32, u64 } from './bytes.ts';
+import type { HashLimit, XtFamily, XtMatchOf } from './types.ts';
 
 /** struct xt_rateinfo: u32 average, u32 burst, and 32 bytes that the kernel keeps to itself. */
 export function decodeLimit(info: Uint8Array): XtMatchOf<'limit'> | undefined {
@@ -63,4 +63,40 @@ export function decodeStatistic(info: Uint8Array): XtMatchOf<'statistic'> | unde
   const inverted = bit(flags, 1);
   if (mode === 0) return { kind: 'statistic', inverted, probability: u32(info, 4) };
   return { kind: 'statistic', inverted, nth: { every: u32(info, 4), packet: u32(info, 8) } };
+}
+
+const recentActions = new Map([
+  [1, 'check'],
+  [2, 'set'],
+  [4, 'update'],
+  [8, 'remove'],
+] as const);
+
+/**
+ * struct xt_recent_mtinfo: u32 seconds, u32 hit count, u8 what to do (1 check, 2 set, 4 update, 8 remove, 16 same TTL, 32 reap), u8
+ * invert, char name[200], u8 side; revision 1: union nf_inet_addr mask.
+ */
+export function decodeRecent(
+  revision: 0 | 1,
+  info: Uint8Array,
+  family: XtFamily,
+): XtMatchOf<'recent'> | undefined {
+  const flags = u8(info, 8);
+  const action = recentActions.get((flags & 15) as 1 | 2 | 4 | 8);
+  const side = u8(info, 210);
+  if (!holds(info, revision === 0 ? 212 : 228) || action === undefined || side > 1)
+    return undefined;
+  if (hasOthers(flags, 63)) return undefined;
+  return {
+    kind: 'recent',
+    action,
+    seconds: u32(info, 0),
+    hitCount: u32(info, 4),
+    reap: bit(flags, 32),
+    sameTtl: bit(flags, 16),
+    name: textAt(info, 10, 200),
+    side: side === 0 ? 'source' : 'destination',
+    ...(revision === 0 ? {} : { mask: addressAt(info, 212, family) }),
+    inverted: u8(info, 9) !== 0,
+  };
 }

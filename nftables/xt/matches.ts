@@ -17,12 +17,13 @@ import {
   decodeLength,
   decodeOwner,
   decodePkttype,
+  decodeRoutingHeader,
   decodeSocket,
   decodeTos,
   decodeTtl,
 } from './match-packet.ts';
 import { decodeIcmp, decodeMultiport, decodeTcp, decodeUdp } from './match-ports.ts';
-import { decodeHashlimit, decodeLimit, decodeStatistic } from './match-rate.ts';
+import { decodeHashlimit, decodeLimit, decodeRecent, decodeStatistic } from './match-rate.ts';
 import type { XtBlob, XtFamily, XtMatch } from './types.ts';
 
 type Decode = (info: Uint8Array, family: XtFamily) => XtMatch | undefined;
@@ -67,6 +68,9 @@ const decoders: ReadonlyMap<string, Decode> = new Map<string, Decode>([
   ['esp 0', decodeEsp],
   ['ah 0', decodeAh],
   ['cpu 0', decodeCpu],
+  ['recent 0', (info, family) => decodeRecent(0, info, family)],
+  ['recent 1', (info, family) => decodeRecent(1, info, family)],
+  ['rt 0', decodeRoutingHeader],
   ['ttl 0', (info) => decodeTtl('ttl', info)],
   ['hl 0', (info) => decodeTtl('hl', info)],
 ]);

@@ -210,6 +210,27 @@ export type XtMatch =
       readonly headerLength?: { readonly value: number; readonly inverted: boolean };
       readonly reservedIsZero?: boolean;
     } & InvertibleRange)
+  | {
+      /** A list of addresses that rules write to, each with the times at which it came. */
+      readonly kind: 'recent';
+      readonly action: 'check' | 'set' | 'update' | 'remove';
+      /** Seconds; 0: none. */
+      readonly seconds: number;
+      readonly hitCount: number;
+      readonly reap: boolean;
+      readonly sameTtl: boolean;
+      readonly name: string;
+      readonly side: 'source' | 'destination';
+      /** Since revision 1. */
+      readonly mask?: Uint8Array;
+      readonly inverted: boolean;
+    }
+  | {
+      /** A routing header of IPv6: only its type is read. */
+      readonly kind: 'rt';
+      readonly type?: number;
+      readonly inverted: boolean;
+    }
   | { readonly kind: 'cpu'; readonly cpu: number; readonly inverted: boolean }
   | {
       /** `ttl` of IPv4, `hl` of IPv6. */
