@@ -6,6 +6,7 @@ PATH=$PATH:/usr/sbin:/sbin
 programs=(
   nft:nftables ip:iproute2 tc:iproute2 iptables-legacy:iptables ipset:ipset conntrack:conntrack
   ping:iputils-ping sysctl:procps unshare:util-linux hostname:hostname strace:strace
+  ufw:ufw firewalld:firewalld dbus-daemon:dbus-daemon
   fping:fping iperf3:iperf3 tcpdump:tcpdump ethtool:ethtool promtool:prometheus etcd:etcd-server
 )
 missing=() packages=()
@@ -33,6 +34,9 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 quietly() { "$@" </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; return 1; }; }
 install() { quietly apt-get install -y -q --no-install-recommends "${packages[@]}"; }
+# No firewall comes up on this machine, not even for a moment, because its tests are run.
+mask() { [ ! -d /run/systemd/system ] || systemctl --quiet "$1" ufw.service firewalld.service || true; }
+case " ${packages[*]} " in *" ufw "* | *" firewalld "*) mask mask ;; esac
 # Package lists are absent in a fresh container, and may name files that the mirror no longer has.
 if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || ! install; then
   quietly apt-get update -q
@@ -40,7 +44,8 @@ if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || ! install; then
 fi
 # systemd starts a service when its package is installed: the tests want the programs, not daemons on this machine.
 if [ -d /run/systemd/system ]; then
-  for unit in prometheus etcd iperf3; do
+  case " ${packages[*]} " in *" ufw "* | *" firewalld "*) mask unmask ;; esac
+  for unit in prometheus etcd iperf3 ufw firewalld; do
     case " ${packages[*]} " in
       *" $unit "* | *" $unit-server "*) systemctl disable --now "$unit.service" >/dev/null 2>&1 || true ;;
     esac

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readNftables } from 'node-nftables';
 import { describe, expect, it } from 'vitest';
 import { formatRule, formatRuleset } from '../../../nftables/format/index.ts';
-import type { NftSet, Ruleset } from '../../../nftables/model.ts';
+import { comparable, comparableRules, plain } from '../../support/nftables/comparable.ts';
 
 /** Runs nft on a file of its own; what it complains about, if anything. */
 function load(text: string): string | undefined {
@@ -74,48 +74,6 @@ function loadRules(section: Section, rules: readonly string[]): readonly string[
   const lines = rules.map((rule) => `add rule ${family} t c ${rule}\n`);
   if (load(lines.join('')) === undefined) return rules;
   return rules.filter((_, index) => load(lines[index] ?? '') === undefined);
-}
-
-/** Without what differs from load to load: handles, names of anonymous sets, the kernel's order of elements. */
-function comparable(ruleset: Ruleset): unknown {
-  return {
-    tables: ruleset.tables.map((table) => ({ ...table, handle: 0 })),
-    chains: ruleset.chains.map((chain) => ({ ...chain, handle: 0 })),
-    sets: ruleset.sets.filter(({ flags }) => !flags.anonymous).map(plainSet),
-    objects: ruleset.objects.map((object) => ({ ...object, handle: 0 })),
-    rules: comparableRules(ruleset),
-  };
-}
-
-function comparableRules(ruleset: Ruleset): readonly string[] {
-  const sets = new Map(ruleset.sets.map((set) => [`${set.family} ${set.table} ${set.name}`, set]));
-  return ruleset.rules.map((rule) => {
-    const expressions = rule.expressions.map((expression) => {
-      const named = expression.kind === 'objref' ? expression.map : expression;
-      const name = named !== undefined && 'set' in named ? named.set : '';
-      const set = sets.get(`${rule.family} ${rule.table} ${name}`);
-      return set?.flags.anonymous === true
-        ? { ...expression, set: plainSet(set), map: undefined }
-        : expression;
-    });
-    return plain({ ...rule, handle: 0, index: 0, expressions });
-  });
-}
-
-function plainSet(set: NftSet): unknown {
-  return {
-    ...set,
-    handle: 0,
-    name: set.flags.anonymous ? '' : set.name,
-    elements: Array.from(set.elements, plain).toSorted(),
-  };
-}
-
-/** One line of text, with its bytes in hexadecimal. */
-function plain(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    inner instanceof Uint8Array ? Buffer.from(inner).toString('hex') : inner,
-  );
 }
 
 describe.sequential('format', () => {
