@@ -1,0 +1,76 @@
+/** @module The opening as the kernel would hold it: expressions of an accepting rule. Pure. */
+import type { Expression, Family } from 'node-nftables';
+import { maskOf, type Opening, type Prefix } from './opening.ts';
+
+/** Which parts of the opening a rule says; a manager that cannot say one leaves it out, and so opens more. */
+export interface Parts {
+  readonly family: boolean;
+}
+
+const NFPROTO_IPV4 = 2;
+const NFPROTO_IPV6 = 10;
+/** Offset and length of the addresses in the IP header (RFC 791 section 3.1, RFC 8200 section 3). */
+const addressFields = {
+  ip: { source: 12, destination: 16, length: 4 },
+  ip6: { source: 8, destination: 24, length: 16 },
+} as const;
+
+/** An accepting rule for the opening, in a table of this family. */
+export function acceptExpressions(
+  opening: Opening,
+  table: Family,
+  parts: Parts = { family: true },
+): readonly Expression[] {
+  const { family, protocol, source, destination, port, icmpType } = opening;
+  const fields = addressFields[family];
+  const namesFamily = parts.family && table !== 'ip' && table !== 'ip6';
+  return [
+    ...(namesFamily ? familyMatch(family) : []),
+    ...(source === undefined ? [] : addressMatch(source, fields.source)),
+    ...(destination === undefined ? [] : addressMatch(destination, fields.destination)),
+    { kind: 'meta', key: 'l4proto', register: 0 },
+    equal([protocol]),
+    ...(port === undefined ? [] : transportMatch(2, [port >> 8, port & 0xff])),
+    ...(icmpType === undefined ? [] : transportMatch(0, [icmpType])),
+    { kind: 'verdict', verdict: { code: 'accept' } },
+  ];
+}
+
+function familyMatch(family: 'ip' | 'ip6'): readonly Expression[] {
+  return [
+    { kind: 'meta', key: 'nfproto', register: 0 },
+    equal([family === 'ip' ? NFPROTO_IPV4 : NFPROTO_IPV6]),
+  ];
+}
+
+function addressMatch({ bytes, length }: Prefix, offset: number): readonly Expression[] {
+  const load: Expression = {
+    kind: 'payload',
+    base: 'network',
+    offset,
+    length: bytes.length,
+    register: 0,
+  };
+  if (length === bytes.length * 8) return [load, equal([...bytes])];
+  const mask: Expression = {
+    kind: 'bitwise',
+    operation: 'mask-xor',
+    source: 0,
+    destination: 0,
+    length: bytes.length,
+    mask: maskOf(length, bytes.length),
+    xor: new Uint8Array(bytes.length),
+  };
+  return [load, mask, equal([...bytes])];
+}
+
+function transportMatch(offset: number, value: readonly number[]): readonly Expression[] {
+  return [
+    { kind: 'payload', base: 'transport', offset, length: value.length, register: 0 },
+    equal(value),
+  ];
+}
+
+function equal(value: readonly number[]): Expression {
+  return { kind: 'cmp', register: 0, comparison: 'eq', value: Uint8Array.from(value) };
+}
