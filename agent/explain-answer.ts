@@ -75,11 +75,7 @@ function isLinkLocal(address: string): boolean {
 }
 
 /** Explains one packet by one picture of the firewall. */
-export function explain(
-  asked: Packet,
-  view: FirewallView,
-  remedyOf: (packet: Packet, answer: Answer) => readonly Remedy[] | null = () => null,
-): Explanation {
+export function explain(asked: Packet, view: FirewallView, node = ''): Explanation {
   const packet = completed(asked, view);
   const { ruleset } = view;
   const answer = view.evaluate(packet);
@@ -114,8 +110,13 @@ export function explain(
     rewrites: answer.rewrites.map(rewriteText),
     arrives: answer.arrives,
     notModelled: judgement.programs,
-    remedy: told === 'accept' ? null : remedyOf(packet, answer),
+    remedy: told === 'drop' || told === 'reject' ? remedyOf(packet, view, node) : null,
   };
+}
+
+function remedyOf(packet: Packet, view: FirewallView, node: string): readonly Remedy[] | null {
+  const remedies = view.remediesFor(packet);
+  return remedies.length === 0 ? null : remedies.map((one) => ({ ...one, on: node }));
 }
 
 /** What is said where the rules may not be read. */

@@ -153,6 +153,7 @@ export function createFindings(options: FindingsOptions): FindingStore {
         roundsSinceLoss: partialLossRounds - loss.roundsLeft,
       },
       culprit: null,
+      remedy: null,
     };
     const previous = known?.finding;
     const finding = findingOf(subject, said, previous, timing, shown, 'recommended');
@@ -262,7 +263,7 @@ interface Loss {
 }
 
 /** The part of a finding that an answer decides. */
-type Said = Pick<Finding, 'outcome' | 'reason' | 'evidence' | 'culprit'>;
+type Said = Pick<Finding, 'outcome' | 'reason' | 'evidence' | 'culprit' | 'remedy'>;
 
 /** How a finding is shown to people. */
 type Shown = Required<Pick<FindingsOptions, 'describe' | 'wallTimeOf'>>;
@@ -284,9 +285,16 @@ function requirementKey({ id, level, scope }: Requirement): string {
 
 function saidOf(answer: Answer, target: FindingTarget, ownName: string): Said {
   const { outcome, evidence = {} } = answer;
-  if (outcome === 'pass') return { outcome, evidence, culprit: null };
+  if (outcome === 'pass') return { outcome, evidence, culprit: null, remedy: null };
   const culprit = outcome === 'fail' ? culpritOf(answer.culprit, target, ownName) : null;
-  return { outcome, reason: answer.reason, evidence, culprit };
+  const remedy = outcome === 'fail' ? (answer.remedy ?? []) : [];
+  return {
+    outcome,
+    reason: answer.reason,
+    evidence,
+    culprit,
+    remedy: remedy.length === 0 ? null : remedy.map((one) => ({ ...one, on: ownName })),
+  };
 }
 
 /** Whether nothing was tested because it is the peer's turn: no news, and no reason to forget the old. */
@@ -310,7 +318,7 @@ function beforeConfirmation(
 ): Said {
   if (previous !== undefined) return previous;
   const evidence = { ...answer.evidence, suspected: answer.reason };
-  return { outcome: 'unknown', reason: 'unconfirmed', evidence, culprit: null };
+  return { outcome: 'unknown', reason: 'unconfirmed', evidence, culprit: null, remedy: null };
 }
 
 /** Turns the sender's `this` and `peer` into names: of an inbound finding the sender is the peer. */
@@ -352,7 +360,7 @@ function findingOf(
     target,
     evidence: said.evidence,
     culprit: said.culprit,
-    remedy: null,
+    remedy: said.remedy,
     sources: requirement.source,
     ...(requirement.anyOf === undefined ? {} : { anyOf: requirement.anyOf }),
     ...(requirement.direction === 'either' ? { eitherDirection: true } : {}),

@@ -1,7 +1,7 @@
 /** @module Whether this node's own firewall explains that a path failed. Pure. */
 import type { Answer, AnswerCulprit, Reason } from '../checks/check.ts';
 import type { FirewallView } from '../checks/host/firewall.ts';
-import { culpritOf, questionOfTest } from '../checks/host-firewall.ts';
+import { culpritOf, questionOfTest, withRemedy } from '../checks/host-firewall.ts';
 import type { Direction } from './model.ts';
 import type { PlannedTest } from './plan.ts';
 
@@ -45,5 +45,5 @@ export function blameFirewall(
   const { culprit: known } = answer;
   if (known !== undefined && (known.where !== culprit.where || known.node !== culprit.node))
     return answer;
-  return { ...answer, culprit };
+  return withRemedy({ ...answer, culprit }, judgement, view);
 }

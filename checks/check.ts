@@ -4,6 +4,7 @@ import type { Family } from './family.ts';
 import type { FirewallPlace } from './firewall-verdict.ts';
 import type { Host } from './host/host.ts';
 import type { PeerChannel } from './peer-channel.ts';
+import type { Remedy } from './remedy/remedy.ts';
 
 /** Knows how to test one kind of requirement, against this node or against one peer. */
 export interface Check<K extends Kind> {
@@ -74,6 +75,8 @@ export type Answer =
       readonly reason: Reason;
       readonly evidence: Evidence;
       readonly culprit?: AnswerCulprit;
+      /** What to type on this node; never said by a peer. */
+      readonly remedy?: readonly Remedy[];
     }
   | { readonly outcome: 'skip'; readonly reason: Reason; readonly evidence?: Evidence }
   | { readonly outcome: 'unknown'; readonly reason: Reason; readonly evidence?: Evidence };

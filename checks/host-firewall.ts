@@ -48,12 +48,27 @@ export function judgeFirewall(
       return fail('rewritten', evidence, culpritOf(question, judgement));
     case 'drop':
     case 'reject':
-      return fail(
-        reasonsOf[question.direction][judgement.verdict],
-        evidence,
-        culpritOf(question, judgement),
+      return withRemedy(
+        fail(
+          reasonsOf[question.direction][judgement.verdict],
+          evidence,
+          culpritOf(question, judgement),
+        ),
+        judgement,
+        view,
       );
   }
+}
+
+/** Adds what to type so that the judged packet passes, where that is known. */
+export function withRemedy(
+  answer: Answer,
+  { verdict, packet }: Judgement,
+  view: FirewallView,
+): Answer {
+  if (answer.outcome !== 'fail' || (verdict !== 'drop' && verdict !== 'reject')) return answer;
+  const remedy = view.remediesFor(packet);
+  return remedy.length === 0 ? answer : { ...answer, remedy };
 }
 
 const reasonsOf = {

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import {
   type Answer,
   compile,
+  evaluate,
   KernelError,
   type Packet,
   type Ruleset,
@@ -10,6 +11,10 @@ import {
   readRuleset,
 } from 'node-nftables';
 import { type FirewallQuestion, type Judgement, judge, packetOf } from '../firewall-verdict.ts';
+import { type ManagerFacts, unknownManagers } from '../remedy/managers.ts';
+import { type Remedy, remediesFor } from '../remedy/remedy.ts';
+import { createFiles } from './files.ts';
+import { readManagers } from './firewall-managers.ts';
 import { HostError } from './host.ts';
 import { type PacketProgram, programsOnPath, readPacketPrograms } from './packet-programs.ts';
 import { readRoute } from './rtnetlink.ts';
@@ -31,6 +36,8 @@ export interface FirewallView {
   way(address: string): Way | undefined;
   /** Asks about a path between this node and another; the same question is answered once. */
   judge(question: FirewallQuestion): Judgement;
+  /** What to type on this node so that a packet passes that does not; empty where nothing would do, or enough was said already. */
+  remediesFor(packet: Packet): readonly Remedy[];
 }
 
 export type FirewallReading =
@@ -54,6 +61,8 @@ const pollMs = 29_000;
 const surroundingsMs = 5000;
 /** Judgements that are kept of one picture. */
 const keptJudgements = 20_000;
+/** Remedies that are looked for in one picture, for all peers of one port: each needs an evaluation of its own. */
+const mostRemedies = 32;
 
 export interface FirewallOptions {
   /** Where the node's own file system is. */
@@ -81,6 +90,8 @@ export function createFirewall({ root, netAdmin }: FirewallOptions): Firewall {
   let rules: Reading | undefined;
   let around: Around | undefined;
   let view: FirewallView | undefined;
+  let managers = unknownManagers;
+  const files = createFiles(root ?? '/');
   let running: Promise<FirewallReading> | undefined;
 
   async function readRules(): Promise<Reading> {
@@ -117,9 +128,10 @@ export function createFirewall({ root, netAdmin }: FirewallOptions): Firewall {
       };
     try {
       const fresh = await readRules();
+      managers = await readManagers(files);
       const { surroundings, programs } = lookAround();
       if (fresh.ruleset !== rules?.ruleset || surroundings !== view?.surroundings)
-        view = createView(fresh.ruleset, surroundings, { programs });
+        view = createView(fresh.ruleset, surroundings, { programs, managers: () => managers });
       rules = fresh;
       if (view === undefined) throw new Error('a reading without a view');
       return { readable: true, view };
@@ -149,6 +161,7 @@ export function createView(
   given: {
     readonly programs: readonly PacketProgram[];
     readonly way?: (address: string) => Way | undefined;
+    readonly managers?: () => ManagerFacts;
   },
 ): FirewallView {
   const compiled = compile(ruleset, surroundings);
@@ -156,6 +169,7 @@ export function createView(
   const findWay = given.way ?? ((address: string) => readWay(address, surroundings));
   const ways = new Map<string, Way | undefined>();
   const judgements = new Map<string, Judgement>();
+  const remedies = createRemedies(ruleset, surroundings, given.managers ?? (() => unknownManagers));
   const view: FirewallView = {
     ruleset,
     surroundings,
@@ -175,8 +189,33 @@ export function createView(
       judgements.set(key, judgement);
       return judgement;
     },
+    remediesFor: (packet) => remedies(packet, () => compiled.evaluate(packet)),
   };
   return view;
+}
+
+/** Looks for remedies, for a few peers of each port: thousands that one rule drops are told by the first. */
+function createRemedies(
+  ruleset: Ruleset,
+  environment: Surroundings,
+  managers: () => ManagerFacts,
+): (packet: Packet, answer: () => Answer) => readonly Remedy[] {
+  const known = new Map<string, readonly Remedy[]>();
+  const counts = new Map<string, number>();
+  return (packet, answer) => {
+    const key = JSON.stringify(packet);
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const { direction, protocol, destinationPort, family } = packet;
+    const kind = [direction, protocol, destinationPort, family].join(' ');
+    const count = counts.get(kind) ?? 0;
+    if (count >= mostRemedies || counts.size >= keptJudgements) return [];
+    counts.set(kind, count + 1);
+    const question = { ruleset, environment, packet, answer: answer(), managers: managers() };
+    const result = remediesFor({ ...question, evaluate });
+    known.set(key, result);
+    return result;
+  };
 }
 
 function readWay(address: string, { links }: Surroundings): Way | undefined {

@@ -12,10 +12,9 @@ import { openingOf } from './opening.ts';
 import { iptablesChanges, nftChanges } from './raw.ts';
 import { ufwChanges } from './ufw.ts';
 
-/** Commands to type on a node, all of them and in this order, that make one packet pass. */
+/** Commands to type on this node, all of them and in this order, that make one packet pass. */
 export interface Remedy {
   readonly manager: Manager;
-  readonly on: string;
   readonly commands: readonly string[];
 }
 
@@ -26,8 +25,6 @@ export interface RemedyQuestion {
   /** What becomes of the packet now. */
   readonly answer: Answer;
   readonly managers: ManagerFacts;
-  /** Name of the node whose rules these are. */
-  readonly node: string;
   readonly evaluate: (ruleset: Ruleset, packet: Packet, environment: Environment) => Answer;
 }
 
@@ -41,7 +38,7 @@ const mostBlockers = 6;
 export function remediesFor(question: RemedyQuestion): readonly Remedy[] {
   const opening = openingOf(question.packet);
   if (opening === undefined || question.answer.verdict === 'accept') return [];
-  const { packet, environment, managers, evaluate, node } = question;
+  const { packet, environment, managers, evaluate } = question;
   let { ruleset, answer } = question;
   const changes: Change[] = [];
   while (answer.verdict !== 'accept') {
@@ -53,7 +50,7 @@ export function remediesFor(question: RemedyQuestion): readonly Remedy[] {
     changes.push(step.change);
     ({ ruleset, answer } = step);
   }
-  return answer.arrives === 'as-asked' ? joined(changes, node) : [];
+  return answer.arrives === 'as-asked' ? joined(changes) : [];
 }
 
 /** The first in the packet's way of those that take it away, or may. */
@@ -121,13 +118,13 @@ function changesFor(given: Case): readonly Change[] {
 }
 
 /** One entry a manager, as long as the order of the commands stays. */
-function joined(changes: readonly Change[], node: string): readonly Remedy[] {
+function joined(changes: readonly Change[]): readonly Remedy[] {
   const remedies: Remedy[] = [];
   for (const { manager, commands } of changes) {
     const last = remedies.at(-1);
     if (last?.manager === manager) {
       remedies[remedies.length - 1] = { ...last, commands: [...last.commands, ...commands] };
-    } else remedies.push({ manager, on: node, commands });
+    } else remedies.push({ manager, commands });
   }
   return remedies;
 }

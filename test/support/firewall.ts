@@ -98,6 +98,7 @@ export function someView(
       return someFirewallAnswer(typeof answer === 'function' ? answer(packet) : answer);
     },
     programsFor: () => programs,
+    remediesFor: () => [],
     way: () => (way === 'none' ? undefined : way),
     judge(question: FirewallQuestion) {
       const packet = packetOf(question, way === 'none' ? undefined : way);
