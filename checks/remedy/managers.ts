@@ -39,7 +39,7 @@ export function ownerOf(chain: ChainKey, ruleset: Ruleset): Owner {
   if (programTable.test(table) || programChain.test(name)) return 'program';
   if (!isIptables(chain, ruleset)) return 'nftables';
   if (ufwChain.test(name)) return 'ufw';
-  if (/^DOCKER/.test(name)) return 'docker';
+  if (name.startsWith('DOCKER')) return 'docker';
   if (firewalldChain.test(name) && hasChain(ruleset, chain, /^INPUT_(ZONES|direct)$/))
     return 'firewalld';
   return 'iptables';

@@ -25,7 +25,7 @@ function placesFor(given: Case): readonly Place[] {
   if (blocker.kind === 'policy') return [{ chain: base }, ...fallbacks];
   const { chain, rule } = blocker;
   // Nobody but the kernel can add to the chain of `jump { … }`.
-  const isOpen = !/^__chain/.test(chain.name) && ownerOf(chain, ruleset) !== 'program';
+  const isOpen = !chain.name.startsWith('__chain') && ownerOf(chain, ruleset) !== 'program';
   const isOwn = sameChain(chain, base) || (isOpen && !isShared(chain, ruleset));
   return [...(isOwn ? [{ chain, before: rule }] : []), ...fallbacks];
 }

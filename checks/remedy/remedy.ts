@@ -55,9 +55,9 @@ export function remediesFor(question: RemedyQuestion): readonly Remedy[] {
 
 /** The first in the packet's way of those that take it away, or may. */
 function firstBlocker(answer: Answer): Blocker | undefined {
-  const deciders = [
-    ...answer.possible.filter(({ verdict }) => verdict === 'drop' || verdict === 'reject'),
-  ].flatMap(({ decidedBy }) => (decidedBy.kind === 'none' ? [] : [decidedBy]));
+  const deciders = answer.possible
+    .filter(({ verdict }) => verdict === 'drop' || verdict === 'reject')
+    .flatMap(({ decidedBy }) => (decidedBy.kind === 'none' ? [] : [decidedBy]));
   const place = (blocker: Blocker): number => {
     const chain = answer.chains.findIndex((one) => sameChain(one.chain, baseOf(blocker)));
     const step =
