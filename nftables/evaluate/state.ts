@@ -117,7 +117,7 @@ export function joinTernary(a: Ternary, b: Ternary): Ternary {
 }
 
 function joinBytes(a: PacketState, b: PacketState): Pick<PacketState, 'bytes' | 'known'> {
-  if (a.bytes === b.bytes && a.known === b.known) return a;
+  if (a.bytes === b.bytes && a.known === b.known) return { bytes: a.bytes, known: a.known };
   const length = Math.min(a.bytes.length, b.bytes.length);
   return {
     bytes: a.bytes.slice(0, length),
@@ -126,7 +126,7 @@ function joinBytes(a: PacketState, b: PacketState): Pick<PacketState, 'bytes' | 
 }
 
 function joinLink(a: PacketState, b: PacketState): Pick<PacketState, 'linkKnown'> {
-  if (a.link === b.link && a.linkKnown === b.linkKnown) return a;
+  if (a.link === b.link && a.linkKnown === b.linkKnown) return { linkKnown: a.linkKnown };
   return { linkKnown: agreeingBytes(a.link, a.linkKnown, b.link, b.linkKnown, a.link.length) };
 }
 

@@ -317,6 +317,12 @@ describe('NAT', () => {
   test('dnat to an address that may be this host or not', () => {
     expect(possible(ask(nat([dnat('10.0.0.77')])))).toBe('accept drop');
   });
+  test('a redirect that may happen: rules behind it see either port', () => {
+    const given = nat([[limit, ...redirect(80)]], [[...dport(22), drop]]);
+    expect(possible(ask(given, {}, host))).toBe('accept drop');
+    const other = nat([[limit, ...redirect(80)]], [[...dport(80), drop]]);
+    expect(possible(ask(other, {}, host))).toBe('accept drop');
+  });
   test('dnat that may happen', () => {
     const answer = ask(nat([[limit, ...dnat('10.0.0.77')]]), {}, host);
     expect(possible(answer)).toBe('accept drop');
