@@ -22,8 +22,9 @@ ring() { # ring NAME NPM-SCRIPT
   step "$1" npm run --silent "$2" -- --reporter=default --reporter=json --outputFile.json="$results/$1.json"
 }
 
-step lint npm run --silent lint
+# Types first: the lint that knows types reads those of the workspace, which this builds.
 step types npm run --silent types
+step lint npm run --silent lint
 ring unit test
 ring lab test:lab
 ring e2e test:e2e
