@@ -7,7 +7,7 @@ import { type BaseResult, type Notes, runBase } from './run.ts';
 import { type PacketState, stateBits } from './state.ts';
 import { no, type Ternary, yes } from './ternary.ts';
 import { lookUp } from './tracking.ts';
-import type { Packet, Possibility } from './types.ts';
+import type { Packet, Possibility, Step } from './types.ts';
 
 export type FindStages = (
   family: ProtocolFamily,
@@ -123,7 +123,7 @@ function passChain(
   return certain ? result.accepted : joinStates(machine, before, result.accepted);
 }
 
-/** A run that leaves no trace: whether two of them stop the packet, or one changes what the others see. */
+/** A run that leaves no trace: whether one of them stops the packet, or changes what the others see. */
 function orderMatters(journey: Journey, items: readonly Item[]): boolean {
   const { machine } = journey;
   const { state } = machine;
@@ -139,7 +139,7 @@ function orderMatters(journey: Journey, items: readonly Item[]): boolean {
   }
   machine.state = state;
   machine.rewrites.length = rewrites;
-  return changing > 0 || stopping > 1;
+  return changing + stopping > 0;
 }
 
 /** Tries every order; the packet that goes on is what all of them have in common. */
@@ -152,40 +152,71 @@ function passInAnyOrder(
   const start = machine.state;
   let joined: PacketState | undefined;
   let stillMet = true;
+  const outcomes: Pick<Journey, 'results' | 'path'>[] = [];
   for (const [index, order] of ordersOf(items).entries()) {
     machine.state = start;
     const rewrites = machine.rewrites.length;
     const attempt: Journey = index === 0 ? journey : { ...journey, path: [], results: [], met };
+    const [results, steps] = [attempt.results.length, attempt.path.length];
     joined = joinStates(machine, joined, passInOrder(attempt, order, certain));
     stillMet &&= attempt.met;
-    if (index === 0) continue;
-    machine.rewrites.length = rewrites;
-    mergeResults(journey, attempt.results);
+    outcomes.push({ results: attempt.results.slice(results), path: attempt.path.slice(steps) });
+    if (index > 0) machine.rewrites.length = rewrites;
   }
+  mergeOutcomes(journey, outcomes);
   journey.met = stillMet;
   return joined;
 }
 
-/** What a chain may do in another order is possible too. */
-function mergeResults(journey: Journey, results: readonly BaseResult[]): void {
-  for (const result of results) {
-    const index = journey.results.findIndex(({ base }) => base === result.base);
-    const known = journey.results[index];
-    if (known === undefined) {
-      journey.results.push(result);
-      continue;
-    }
-    const isNews = (one: Possibility): boolean =>
-      !known.possible.some((other) => isSame(one, other));
-    const more = result.possible.filter(isNews);
-    if (more.length > 0) {
-      journey.results[index] = {
-        ...known,
-        met: known.met && result.met,
-        possible: [...known.possible, ...more],
-      };
+/** What a chain or rule does in one order and not in all of them, it may do. */
+function mergeOutcomes(
+  journey: Journey,
+  outcomes: readonly Pick<Journey, 'results' | 'path'>[],
+): void {
+  const [first] = outcomes;
+  if (first === undefined) return;
+  journey.results.length -= first.results.length;
+  journey.path.length -= first.path.length;
+  const results = new Map<CompiledChain, { readonly result: BaseResult; readonly count: number }>();
+  for (const result of outcomes.flatMap((one) => one.results)) {
+    const known = results.get(result.base);
+    const merged = known === undefined ? result : mergeResults(known.result, result);
+    results.set(result.base, { result: merged, count: (known?.count ?? 0) + 1 });
+  }
+  for (const { result, count } of results.values()) {
+    journey.results.push({ ...result, met: result.met && count === outcomes.length });
+  }
+  journey.path.push(...mergePaths(outcomes.map(({ path }) => path)));
+}
+
+function mergeResults(a: BaseResult, b: BaseResult): BaseResult {
+  const more = b.possible.filter((one) => !a.possible.some((other) => isSame(one, other)));
+  return { ...a, met: a.met && b.met, possible: [...a.possible, ...more] };
+}
+
+function mergePaths(paths: readonly (readonly Step[])[]): readonly Step[] {
+  const steps = new Map<string, { readonly step: Step; count: number; certain: boolean }>();
+  for (const [number, path] of paths.entries()) {
+    const seen = new Set<string>();
+    for (const step of path) {
+      const { rule, baseChain } = step;
+      // A rule that is met twice in one order stays so.
+      const place = `${baseChain.family} ${baseChain.table} ${baseChain.name} ${rule.chain} ${rule.index}`;
+      let key = place;
+      while (seen.has(key)) key += ' again';
+      seen.add(key);
+      const known = steps.get(key);
+      if (known === undefined) {
+        steps.set(key, { step, count: 1, certain: number === 0 && step.matched === 'yes' });
+      } else {
+        known.count += 1;
+        known.certain &&= step.matched === 'yes';
+      }
     }
   }
+  return [...steps.values()].map(({ step, count, certain }) =>
+    certain && count === paths.length ? step : { ...step, matched: 'maybe' },
+  );
 }
 
 export function isSame(a: Possibility, b: Possibility): boolean {

@@ -1,5 +1,6 @@
 /** @module `fib` (nft_fib.c, nft_fib_ipv4.c, nft_fib_ipv6.c): questions to the routing table. */
 import type { ExpressionOf } from '../../model.ts';
+import { parsePrefix } from '../address.ts';
 import { nameBytes } from '../host.ts';
 import {
   type Device,
@@ -110,9 +111,18 @@ export function addressType(
     return local === yes && device === undefined ? routeTypes.local : undefined;
   }
   if (route === 'none') return family === 'ip' ? routeTypes.unicast : routeTypes.unreachable;
+  if (family === 'ip6' && isAnycast(route, address)) return routeTypes.anycast;
   if (device === undefined) return routeTypes[route.type];
   if (family === 'ip') return onDevice(machine, route, device, routeTypes[route.type]);
   return route.type === 'local' ? undefined : routeTypes[route.type];
+}
+
+/** ipv6_anycast_destination: the first address of a net that is reached without a gateway is that of its routers. */
+function isAnycast({ destination, gateway }: Route, { value, known }: Address): boolean {
+  const prefix = parsePrefix(destination, 'ip6');
+  if (gateway !== undefined || prefix === undefined) return false;
+  const length = Number(destination.split('/')[1] ?? 128);
+  return length < 127 && isEqual(value, known, 0, prefix.bytes) === yes;
 }
 
 /** Only the local table is asked with a device in mind, and its result counts if it is by this device; else it is unicast. */

@@ -206,6 +206,12 @@ describe('equal priorities', () => {
     expect(told(answer)).toBe('drop 2');
     expect(answer.candidates).toEqual([]);
   });
+  test('what is met in one order only is met maybe', () => {
+    const answer = ask(two([accept], [drop]));
+    const met = answer.chains.map(({ chain, met: one }) => `${chain.table} ${one}`);
+    expect(new Set(met)).toEqual(new Set(['a maybe', 'b yes']));
+    expect(answer.path.map(({ rule, matched }) => `${rule.table} ${matched}`)).toContain('a maybe');
+  });
   test('a mark that one sets and the other asks for', () => {
     expect(possible(ask(two(setMark(7), [...mark(7), drop])))).toBe('accept drop');
   });
