@@ -4,6 +4,7 @@ import { pause } from '../checks/time.ts';
 import { createReviews } from './firewall-reviews.ts';
 import { type ChangeMaker, watchFirewall } from './firewall-watch.ts';
 import type { Node } from './node.ts';
+import { createWipeAlarm } from './wipe-alarm.ts';
 
 /** Legacy iptables and ipset tell no changes, and a host may have no nf_tables to watch: so often the rules are looked at. */
 const lookAgainMs = 30_000;
@@ -24,9 +25,24 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
   const { node, log } = options;
   const ending = new AbortController();
   const { signal } = ending;
+  const alarm = createWipeAlarm();
+
+  /** Reads the rules, and says in the log what vanished from them. */
+  async function read(): Promise<void> {
+    const reading = await node.host.firewall();
+    if (!reading.readable) return;
+    const { wiped, restored } = alarm.look(reading.view.ruleset);
+    for (const { owner, place, what, lost, process } of wiped) {
+      log.warn({ owner, place, what, lost, process }, 'firewall rules of a provider were wiped');
+    }
+    for (const { owner, place } of restored) {
+      log.warn({ owner, place }, 'firewall rules of a provider are there again');
+    }
+  }
+
   const reviews = createReviews({
     review: async (stopping) => {
-      await node.host.firewall();
+      await read();
       await options.review(stopping);
     },
     signal,
@@ -42,7 +58,7 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
       await pause(lookAgainMs, signal);
       if (signal.aborted) return;
       const before = node.firewallView();
-      await node.host.firewall();
+      await read();
       if (node.firewallView() !== before) reviews.changed();
     }
   }
@@ -58,6 +74,7 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
         onChange: (maker) => {
           log.debug({ process: maker?.name, pid: maker?.pid }, 'firewall rules changed');
           options.onChange(maker);
+          alarm.changed(maker);
           reviews.changed();
         },
         onLost: () => {
@@ -65,7 +82,8 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
         },
         onProblem,
       });
-      watches = Promise.all([watch, lookAgain()]).catch(onProblem);
+      // What vanishes later is missed only if it was seen before.
+      watches = Promise.all([watch, read(), lookAgain()]).catch(onProblem);
     },
     async [Symbol.asyncDispose]() {
       ending.abort();
