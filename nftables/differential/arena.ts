@@ -102,7 +102,11 @@ export function createArena(): Arena {
     host,
     outside,
     outsideIndex,
-    environment: { interfaces: readLinks(), routes: [...readRoutes('ip'), ...readRoutes('ip6')] },
+    environment: {
+      interfaces: readLinks(),
+      routes: [...readRoutes('ip'), ...readRoutes('ip6')],
+      now: { unixSeconds: Math.floor(Date.now() / 1000), offsetMinutes: 0 },
+    },
     run,
   };
 }

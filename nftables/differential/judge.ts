@@ -92,12 +92,13 @@ function judgeChains(answer: Answer, { course }: Kernel, isStrict: boolean, add:
   if (!isStrict || course.ended.at(-1)?.verdict === 'drop') return;
   const met = new Set(course.ended.map(({ base }) => base));
   for (const { chain, possible } of answer.chains) {
+    const isNat = chain.base?.type === 'nat';
     if (chain.table === startTable || met.has(chainKeyOf(chain))) continue;
-    // Legacy nat is walked only where something switched conntrack on; a walk to the policy changes nothing.
+    // Nat chains are walked only where some rule switched conntrack on; a walk to the policy changes nothing.
     const isIdle = possible.every(
       (one) => one.verdict === 'accept' && one.decidedBy.kind === 'policy',
     );
-    if (chain.backend === 'iptables-legacy' && chain.table === 'nat' && isIdle) continue;
+    if (isNat && isIdle) continue;
     add('wrong path', `we met ${chainKeyOf(chain)}, the kernel did not`);
   }
 }

@@ -54,6 +54,7 @@ const bench: Bench = {
 const totals = createTotals();
 const shown = new Set<string>();
 const missedKinds = new Map<string, number>();
+const reasons = new Map<string, number>();
 const started = performance.now();
 let told = started;
 
@@ -72,6 +73,10 @@ say(tableOf(totals));
 if (missedKinds.size > 0) {
   const list = [...missedKinds].sort(([, a], [, b]) => b - a).slice(0, 12);
   say(`rules not hit, by what they hold: ${list.map(([kind, n]) => `${kind} ${n}`).join(', ')}`);
+}
+if (reasons.size > 0) {
+  const list = [...reasons].sort(([, a], [, b]) => b - a).slice(0, 12);
+  say(`undetermined, because: ${list.map(([why, n]) => `${why} ${n}`).join('; ')}`);
 }
 process.stdout.write(`${JSON.stringify(summaryOf(totals, seed, seconds))}\n`);
 process.exitCode = wrongOf(totals) > 0 || totals.decisions === 0 ? 1 : 0;
@@ -97,6 +102,7 @@ async function playOne(number: number): Promise<void> {
           continue;
         }
         count(totals, judgement, kinds);
+        if (!judgement.isDetermined) countReasons(decision);
         if (judgement.faults.length > 0) faulty.push(decision);
       }
       await showFaults(generated.script, faulty, number);
@@ -109,6 +115,11 @@ async function playOne(number: number): Promise<void> {
       totals.repeated += 1;
     }
   }
+}
+
+function countReasons({ answer }: Decision): void {
+  const whys = new Set(answer.unknowns.map(({ why, expression }) => `${expression.kind}: ${why}`));
+  for (const why of whys) reasons.set(why, (reasons.get(why) ?? 0) + 1);
 }
 
 function isLoss(cause: unknown): boolean {
