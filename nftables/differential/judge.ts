@@ -81,7 +81,9 @@ function judgeChains(answer: Answer, { course }: Kernel, isStrict: boolean, add:
   for (const ended of course.ended) {
     const possible = ours.get(ended.base);
     if (possible === undefined) {
-      if (isStrict) add('wrong path', `kernel met ${ended.base}, we did not`);
+      // Before a drop there may be chains of equal priority; who dropped it is judged by itself.
+      if (isStrict && course.ended.at(-1)?.verdict !== 'drop')
+        add('wrong path', `kernel met ${ended.base}, we did not`);
     } else if (!possible.some((one) => isSame(one, ended))) {
       add(
         'wrong handle',
@@ -143,20 +145,24 @@ function judgeDecider(
 /** What we say matched must have matched, and the other way round. */
 function judgePath(answer: Answer, course: Course, add: Add): void {
   const matched = new Set(course.matched);
+  // Before a drop there may be chains of equal priority that one of the two did not come to.
+  const isDrop = course.ended.at(-1)?.verdict === 'drop';
+  const met = new Set(course.ended.map(({ base }) => base));
   const ours = new Map<string, 'yes' | 'maybe'>();
-  for (const { rule, matched: how } of answer.path) {
-    if (rule.table === startTable) continue;
+  for (const { rule, matched: how, baseChain } of answer.path) {
+    if (rule.table === startTable || (isDrop && !met.has(chainKeyOf(baseChain)))) continue;
     const key = ruleKeyOf(rule);
     if (ours.get(key) !== 'yes') ours.set(key, how);
   }
+  const known = new Set(answer.chains.map(({ chain }) => chainKeyOf(chain)));
+  const isComplete = !isDrop || course.ended.every(({ base }) => known.has(base));
   for (const key of matched) {
-    if (!ours.has(key)) add('wrong path', `the kernel matched ${key}, we did not`);
+    if (isComplete && !ours.has(key)) add('wrong path', `the kernel matched ${key}, we did not`);
   }
-  // Behind a drop by a chain of equal priority there is no order to hold us to.
-  if (answer.candidates.length > 1) return;
   for (const [key, how] of ours) {
-    if (how === 'yes' && !matched.has(key))
+    if (how === 'yes' && !matched.has(key)) {
       add('wrong path', `we matched ${key}, the kernel did not`);
+    }
   }
 }
 
