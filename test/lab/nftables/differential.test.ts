@@ -42,9 +42,8 @@ async function run(
 
 describe('the kernel agrees with the evaluator', () => {
   it.each([1, 2, 3])('on generated rulesets and packets, seed %i', async (seed) => {
-    const { summary, said, code } = await run([
-      ...['--seed', String(seed), '--decisions', '6000', '--seconds', '20', '--show', '2'],
-    ]);
+    const limits = ['--decisions', '6000', '--seconds', '20', '--show', '2'];
+    const { summary, said, code } = await run(['--seed', String(seed), ...limits]);
     const wrong =
       summary.wrongVerdicts +
       summary.wrongHandles +
