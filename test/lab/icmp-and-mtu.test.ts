@@ -86,7 +86,14 @@ describe('ICMP echo', () => {
     for (const peer of ['n2', 'n3']) {
       const finding = outbound(document, peer, 'ipv4', requirement);
       expect(said(finding)).toBe('fail dropped-by-sender-firewall');
-      expect(finding.culprit).toEqual({ where: 'sender-egress', node: 'n1' });
+      expect(finding.culprit).toMatchObject({
+        where: 'sender-egress',
+        node: 'n1',
+        firewall: {
+          hook: 'output',
+          rule: expect.stringMatching(/^icmp type echo-request.* drop$/),
+        },
+      });
       expect(said(outbound(document, peer, 'ipv6', requirement))).toBe('pass');
     }
   });

@@ -84,7 +84,11 @@ test('is dropped by the own firewall', async () => {
   await using _ = await lab.node('n1').chain('output', 'ip protocol 4 drop');
   const { finding } = await probe('n1', 'n3');
   expect(said(finding)).toBe('fail dropped-by-sender-firewall');
-  expect(finding.culprit).toEqual({ where: 'sender-egress', node: 'n1' });
+  expect(finding.culprit).toMatchObject({
+    where: 'sender-egress',
+    node: 'n1',
+    firewall: { hook: 'output', rule: 'ip protocol ipencap drop' },
+  });
 });
 
 // Not with protocol 4: the kernel rejects nothing whose payload does not add up to zero (nf_ip_checksum).

@@ -1,6 +1,7 @@
 /** What looks like an open port and is none, what looks like a closed one and is none, and what the own host says at once. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Finding, StatusDocument } from '../../agent/model.ts';
+import type { FirewallPlace } from '../../checks/firewall-verdict.ts';
 import { findingsOf, said, describe as show, theFinding } from '../support/document.ts';
 import { createLab, type Lab, type LabNode } from '../support/lab.ts';
 import { until } from '../support/wait.ts';
@@ -122,22 +123,36 @@ describe('the own host says it at once', () => {
     ['postrouting', 'dropped-by-sender-firewall', 'EPERM'],
   ] as const)('a drop in %s', async (hook, reason, errno) => {
     await using _ = await lab.node('n1').chain(hook, 'ip daddr 10.99.2.2 udp dport 8472 drop');
-    expectSenderFault(await checkFromN1(3), reason, errno);
+    expectSenderFault(await checkFromN1(3), reason, errno, {
+      backend: 'nf_tables',
+      hook,
+      rule: 'ip daddr 10.99.2.2 udp dport 8472 drop',
+    });
   });
 
   test('a reject in output', async () => {
     await using _ = await lab
       .node('n1')
       .chain('output', 'ip daddr 10.99.2.2 udp dport 8472 reject');
-    expectSenderFault(await checkFromN1(3), 'rejected-by-sender-firewall', 'EPERM');
+    expectSenderFault(await checkFromN1(3), 'rejected-by-sender-firewall', 'EPERM', {
+      hook: 'output',
+      rule: 'ip daddr 10.99.2.2 udp dport 8472 reject with icmp port-unreachable',
+    });
   });
 
   test('a drop of legacy iptables', async () => {
     const n1 = lab.node('n1');
     const rule = ['OUTPUT', '-d', '10.99.2.2', '-p', 'udp', '--dport', '8472', '-j', 'DROP'];
     await n1.exec('iptables-legacy', ['-A', ...rule]);
-    expectSenderFault(await checkFromN1(3), 'dropped-by-sender-firewall', 'EPERM');
+    const document = await checkFromN1(3);
     await n1.exec('iptables-legacy', ['-D', ...rule]);
+    expectSenderFault(document, 'dropped-by-sender-firewall', 'EPERM', {
+      backend: 'iptables-legacy',
+      table: 'filter',
+      chain: 'OUTPUT',
+      number: 1,
+      rule: '-A OUTPUT -d 10.99.2.2/32 -p udp -m udp --dport 8472 -j DROP',
+    });
   });
 
   test('a drop of netdev egress', async () => {
@@ -145,7 +160,11 @@ describe('the own host says it at once', () => {
       family: 'netdev',
       device: 'e0',
     });
-    expectSenderFault(await checkFromN1(3), 'dropped-by-sender-egress', 'ENOBUFS');
+    expectSenderFault(await checkFromN1(3), 'dropped-by-sender-egress', 'ENOBUFS', {
+      family: 'netdev',
+      hook: 'egress',
+      rule: 'ip daddr 10.99.2.2 udp dport 8472 drop',
+    });
   });
 
   test('a drop of tc egress', async () => {
@@ -316,10 +335,20 @@ test('one of four paths is dead: some source ports lose all their packets', asyn
   expect(document.summary).toMatchObject({ fail: 0, warn: 1 });
 }, 180_000);
 
-function expectSenderFault(document: StatusDocument, reason: string, errno: string): void {
+/** Where rules did it, the very rule is named. */
+function expectSenderFault(
+  document: StatusDocument,
+  reason: string,
+  errno: string,
+  firewall?: Partial<FirewallPlace>,
+): void {
   const finding = towards(document, 'n2');
   expect(said(finding), show(document)).toBe(`fail ${reason}`);
-  expect(finding.culprit).toEqual({ where: 'sender-egress', node: 'n1' });
+  expect(finding.culprit).toEqual({
+    where: 'sender-egress',
+    node: 'n1',
+    ...(firewall === undefined ? {} : { firewall: expect.objectContaining(firewall) }),
+  });
   expect(finding.evidence).toMatchObject({ errno, witnessed: 0 });
   expect(said(towards(document, 'n2', 'ipv6'))).toBe('pass');
   expectOthersToPass(document);
