@@ -16,6 +16,7 @@ const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
 const MSG_DONTWAIT = 0x40;
 const CLONE_NEWNET = 0x40000000;
+const CLONE_NEWNS = 0x20000;
 
 const libc = koffi.load(null);
 const cSocket: (family: number, type: number, protocol: number) => number = libc.func(
@@ -65,6 +66,11 @@ export function fail(what: string): never {
 export function newNetwork(): number {
   if (cUnshare(CLONE_NEWNET) !== 0) fail('unshare');
   return openSync('/proc/thread-self/ns/net', 'r');
+}
+
+/** Moves this thread, and the programs that it starts from here on, into a new mount namespace. */
+export function newMounts(): void {
+  if (cUnshare(CLONE_NEWNS) !== 0) fail('unshare');
 }
 
 export function enterNetwork(namespace: number): void {
