@@ -53,9 +53,9 @@ export function judge(shot: Shot, answer: Answer, kernel: Kernel, seen: Observat
   };
   const possible = new Set(answer.possible.map(({ verdict }) => plain(verdict)));
   const isDetermined = answer.verdict !== 'undetermined';
-  const goesElsewhere = answer.arrives !== 'as-asked';
+  // One that is sent back to this host comes in again by loopback, which was not asked about.
+  const goesElsewhere = shot.direction === 'out' && answer.arrives !== 'as-asked';
   if (answer.verdict !== 'undetermined' && plain(answer.verdict) !== kernel.verdict) {
-    // A packet that is sent elsewhere meets other hooks than were asked about.
     if (!goesElsewhere || kernel.verdict === 'accept') {
       add('wrong verdict', `kernel ${kernel.verdict}, we ${answer.verdict}`);
     }

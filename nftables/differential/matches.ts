@@ -490,7 +490,8 @@ function metaMatch(random: Random, context: Context): Match {
   }
   if (protocol !== undefined) {
     choices.push([3, always(`meta l4proto ${protocol}`, 'meta', 'cmp')]);
-    if (!portProtocols.has(protocol)) {
+    // nft takes such a set for one that holds no ICMP and no ports.
+    if (!hasConnections(protocol)) {
       choices.push([2, always(`meta l4proto { ${protocol}, 132 }`, 'meta', 'lookup')]);
       choices.push([1, always('meta l4proto != 132', 'meta', 'cmp')]);
     }

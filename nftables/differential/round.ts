@@ -103,7 +103,7 @@ export interface Round {
   readonly missed: readonly Aim[];
 }
 
-const retries = 3;
+const retries = 5;
 
 /** Aims at every rule, then again at those that nothing hit. */
 export async function playRound(
