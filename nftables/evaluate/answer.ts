@@ -47,19 +47,25 @@ const none: Possibility = { verdict: 'accept', decidedBy: { kind: 'none' } };
 
 /**
  * Of the last hook that has chains of type filter (or, without any, of the last hook): the last chain in which a rule accepts, else the policy
- * of the last one. The first is the one to name.
+ * of the last one. The first is the one to name. Where the packet may not come to a chain, the one before it may be the last.
  */
 function acceptors(results: readonly BaseResult[]): Possibility[] {
   const filters = results.filter(({ base }) => base.chain.base?.type === 'filter');
   const considered = filters.length > 0 ? filters : results;
   const hook = considered.at(-1)?.base.chain.base?.hook;
   const last = considered.filter(({ base }) => base.chain.base?.hook === hook);
-  for (const { possible } of last.toReversed()) {
+  const found: Possibility[] = [];
+  for (const { possible, met } of last.toReversed()) {
     const accepts = possible.filter(({ verdict }) => verdict === 'accept');
-    if (accepts.some(isByRule)) return accepts;
+    if (!accepts.some(isByRule)) continue;
+    found.push(...accepts);
+    if (met) return distinct(found);
   }
-  const policy = last.at(-1)?.possible.filter(({ verdict }) => verdict === 'accept') ?? [];
-  return policy.length > 0 ? policy : [none];
+  for (const { possible, met } of considered.toReversed()) {
+    found.push(...possible.filter(({ verdict }) => verdict === 'accept'));
+    if (met) break;
+  }
+  return found.length > 0 ? distinct(found) : [none];
 }
 
 function isByRule({ decidedBy }: { readonly decidedBy: Decider }): boolean {
