@@ -250,9 +250,13 @@ test('a port that is dropped makes this node unready with the reason, and no oth
       ({ summary, readiness }) => summary.fail > 0 && readiness === 'ready',
       slow,
     );
-    const { body } = await a1.get('/metrics');
-    expect(body).toMatch(
-      /^cni_preflight_peer_failed\{requirement="canal\.vxlan",peer="n2",direction="outbound",reason="\w+[\w-]*"\} 1$/m,
+    // Metrics are of the last round that has ended.
+    const series =
+      /^cni_preflight_peer_failed\{requirement="canal\.vxlan",peer="n2",direction="outbound",reason="\w+[\w-]*"\} 1$/m;
+    await until(
+      'the failing pair is a series',
+      async () => (series.test((await a1.get('/metrics')).body) ? true : undefined),
+      { ...slow, everyMs: 250 },
     );
   }
   await a2.statusWhen('ready', ({ readiness }) => readiness === 'ready', slow);

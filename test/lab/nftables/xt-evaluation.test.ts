@@ -2,7 +2,9 @@
  * Every match of x_tables, asked by the kernel and by the evaluator about the same packets: which rules counted a packet, and which ones
  * the evaluator says it matched. Where it says maybe either is right, but that is counted too.
  */
+
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { compile } from '../../../nftables/evaluate/index.ts';
@@ -10,6 +12,9 @@ import type { Environment, Packet } from '../../../nftables/evaluate/types.ts';
 import { formatIptables } from '../../../nftables/format/iptables.ts';
 import { type Rule, readRuleset } from '../../../nftables/index.ts';
 import { enterNewNetwork, shell } from '../../support/own-network.ts';
+
+/** Named as a lab's are, which the tests of a host that is unchanged leave out. */
+const peerNamespace = `lab-${randomBytes(3).toString('hex')}-peer`;
 
 const sets = `
 create ip hash:ip
@@ -158,7 +163,7 @@ const matches = readFileSync(
 
 beforeAll(() => {
   enterNewNetwork();
-  const peer = `xt-${process.pid}`;
+  const peer = peerNamespace;
   shell(`ip netns add ${peer}
     ip link add v0 address 02:00:00:00:00:01 type veth peer name w0 address 02:00:00:00:00:02 netns ${peer}
     ip addr add 10.0.0.1/24 dev v0; ip link set v0 up
@@ -180,7 +185,7 @@ function restore(command: string): void {
 function send(given: Case): void {
   // conntrack shall know nothing of the packets before.
   shell('conntrack -F 2>/dev/null; iptables-nft -Z; iptables-legacy -Z');
-  const peer = ['netns', 'exec', `xt-${process.pid}`, process.execPath, '-e', given.send];
+  const peer = ['netns', 'exec', peerNamespace, process.execPath, '-e', given.send];
   execFileSync('ip', peer, { stdio: 'ignore', timeout: 10_000 });
 }
 
