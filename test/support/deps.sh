@@ -6,9 +6,8 @@ PATH=$PATH:/usr/sbin:/sbin
 programs=(
   nft:nftables ip:iproute2 tc:iproute2 iptables-legacy:iptables ipset:ipset conntrack:conntrack
   ping:iputils-ping sysctl:procps unshare:util-linux hostname:hostname strace:strace
-  ufw:ufw firewalld:firewalld dbus-daemon:dbus-daemon
+  ufw:ufw firewall-cmd:firewalld dbus-daemon:dbus-daemon
   fping:fping iperf3:iperf3 tcpdump:tcpdump ethtool:ethtool promtool:prometheus etcd:etcd-server
-  ufw:ufw firewall-cmd:firewalld
 )
 missing=() packages=()
 for entry in "${programs[@]}"; do
@@ -48,8 +47,8 @@ if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || ! install; then
 fi
 # systemd starts a service when its package is installed: the tests want the programs, not daemons on this machine.
 if [ -d /run/systemd/system ]; then
-  case " ${packages[*]} " in *" ufw "* | *" firewalld "*) mask unmask ;; esac
-  for unit in prometheus etcd iperf3 ufw firewalld; do
+  case " ${packages[*]} " in *" ufw "* | *" firewalld "*) mask unmask && systemctl disable ufw.service firewalld.service >/dev/null 2>&1 || true ;; esac
+  for unit in prometheus etcd iperf3; do
     case " ${packages[*]} " in
       *" $unit "* | *" $unit-server "*) systemctl disable --now "$unit.service" >/dev/null 2>&1 || true ;;
     esac
