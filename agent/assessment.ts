@@ -214,8 +214,10 @@ export function createAssessment(options: AssessmentOptions): Assessment {
     async reviewFirewall(signal, hooks = {}) {
       const asked = new Set(store.list().map(findingKey));
       for (const [key, test] of firewallTests) {
-        if (!asked.has(key)) firewallTests.delete(key);
-        else if (signal.aborted) return;
+        // A round that runs has not come to it yet, and will ask the rules as they are then.
+        if (!asked.has(key)) {
+          if (roundStartedMs === undefined) firewallTests.delete(key);
+        } else if (signal.aborted) return;
         else {
           const started = performance.now();
           const answer = await runTest(

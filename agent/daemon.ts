@@ -190,8 +190,7 @@ async function createAgent(
       metrics.rulesetChanged();
     },
     async review(signal) {
-      // Before the first round has ended there is nothing to ask again.
-      if (assessment === undefined || lastRoundSeconds === 0) return;
+      if (assessment === undefined) return;
       await assessment.reviewFirewall(signal, {
         onChanges: (changes) => {
           logChanges(log, changes);
@@ -200,7 +199,8 @@ async function createAgent(
           log.error({ err: error, requirement: requirement.id }, 'check crashed');
         },
       });
-      if (signal.aborted) return;
+      // What changed in the middle of the first round is asked again at once; the node is judged when that round has ended.
+      if (signal.aborted || lastRoundSeconds === 0) return;
       settle();
       metrics.update(document());
     },
