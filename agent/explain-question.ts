@@ -97,6 +97,7 @@ export function packetOfArguments(asked: ExplainArguments): Packet {
     ...(asked.inInterface === undefined ? {} : { inInterface: asked.inInterface }),
     ...(asked.outInterface === undefined ? {} : { outInterface: asked.outInterface }),
     conntrack: 'new',
+    mark: 0,
   };
 }
 
@@ -183,6 +184,7 @@ export function packetOfLine(line: string): Packet | string {
     protocol,
     family,
     conntrack,
+    mark: 0,
   };
 }
 

@@ -53,7 +53,10 @@ export interface Judgement {
   readonly rewrittenTo?: string;
 }
 
-/** The packet of a question: from the address and through the interface that the routes say. Its source port stays open. */
+/**
+ * The packet of a question: from the address and through the interface that the routes say. Its source port stays open. It has no
+ * mark until a rule gives it one, for it comes from the network or from a socket that sets none: kube-proxy's rules ask for marks.
+ */
 export function packetOf(question: FirewallQuestion, way: Way | undefined): Packet {
   const { direction, protocol, port, icmpType, family, peer } = question;
   const own = way?.source === undefined ? {} : { address: way.source };
@@ -76,6 +79,7 @@ export function packetOf(question: FirewallQuestion, way: Way | undefined): Pack
     ...(port === undefined ? {} : { destinationPort: port }),
     ...(icmpType === undefined ? {} : { icmpType, icmpCode: 0 }),
     conntrack: 'new',
+    mark: 0,
   };
 }
 

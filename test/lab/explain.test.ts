@@ -191,3 +191,19 @@ describe('the built program', () => {
     expect(exitCode).toBe(3);
   });
 });
+
+test('a guard that asks for a mark, as kube-proxy has one, stops no packet without, and one that a rule has marked', async () => {
+  const guard = (first: string): string => `table ip filter {
+    chain KUBE-FIREWALL { meta mark & 0x8000 == 0x8000 drop; }
+    chain OUTPUT { type filter hook output priority 0; jump KUBE-FIREWALL; }
+    chain INPUT { type filter hook input priority 0; ${first} jump KUBE-FIREWALL; }
+  }`;
+  nft(guard(''));
+  for (const way of ['--from', '--to'])
+    expect(await documentOf('udp/8472', way, '10.0.0.2')).toMatchObject({ verdict: 'accept' });
+  nft(`flush ruleset; ${guard('udp dport 8472 meta mark set 0x8000;')}`);
+  expect(await documentOf('udp/8472', '--from', '10.0.0.2')).toMatchObject({
+    verdict: 'drop',
+    decidedBy: { chain: 'KUBE-FIREWALL' },
+  });
+});

@@ -18,6 +18,7 @@ describe('a command line', () => {
         source: '10.0.0.2',
         destinationPort: 8472,
         conntrack: 'new',
+        mark: 0,
       },
     },
     {
@@ -31,6 +32,7 @@ describe('a command line', () => {
         destinationPort: 6443,
         outInterface: 'eth0',
         conntrack: 'new',
+        mark: 0,
       },
     },
     {
@@ -43,6 +45,7 @@ describe('a command line', () => {
         source: '10.0.0.0/24',
         destination: '10.1.0.1',
         conntrack: 'new',
+        mark: 0,
       },
     },
     {
@@ -56,6 +59,7 @@ describe('a command line', () => {
         icmpType: 8,
         icmpCode: 0,
         conntrack: 'new',
+        mark: 0,
       },
     },
     {
@@ -68,6 +72,7 @@ describe('a command line', () => {
         source: 'fd00::2',
         icmpType: 1,
         conntrack: 'new',
+        mark: 0,
       },
     },
     {
@@ -79,6 +84,7 @@ describe('a command line', () => {
         family: 'ip',
         source: '10.0.0.2',
         conntrack: 'new',
+        mark: 0,
       },
     },
   ])('$name', ({ given, want }) => {
@@ -124,7 +130,12 @@ describe('a line of a file', () => {
       outInterface: 'cni0',
       conntrack: 'established',
     };
-    expect(packetOfLine(JSON.stringify(line))).toEqual({ ...line, protocol: 6, family: 'ip' });
+    expect(packetOfLine(JSON.stringify(line))).toEqual({
+      ...line,
+      protocol: 6,
+      family: 'ip',
+      mark: 0,
+    });
   });
 
   test('what is left out is open, and the packet is new', () => {
@@ -135,6 +146,7 @@ describe('a line of a file', () => {
       family: 'ip',
       source: '10.0.0.2',
       conntrack: 'new',
+      mark: 0,
     });
   });
 

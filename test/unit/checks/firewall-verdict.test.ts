@@ -36,6 +36,7 @@ describe('the packet of a question', () => {
       inInterface: 'eth0',
       destinationPort: 8472,
       conntrack: 'new',
+      mark: 0,
     });
   });
 
@@ -49,6 +50,7 @@ describe('the packet of a question', () => {
       outInterface: 'eth0',
       destinationPort: 8472,
       conntrack: 'new',
+      mark: 0,
     });
   });
 
