@@ -97,6 +97,7 @@ export function createAssessment(options: AssessmentOptions): Assessment {
       timeoutMs: values.timeoutSeconds * 1000,
       facts: chosen?.facts ?? nothingKnown,
       options: chosen?.resolved.options ?? {},
+      interfaces: chosen?.resolved.interfaces ?? [],
       tryModules: values.tryModules,
       features: catalogue.features,
       knownConfigurations: configurations,

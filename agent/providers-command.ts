@@ -54,11 +54,19 @@ export function describeProvider(
     const valid = [...catalogue.providers.keys()].sort();
     throw new SelectionError(unknownWord({ what: 'provider', word: name, valid }));
   }
-  return how.format === 'json' ? json(provider) : providerText(provider, how.width);
+  if (how.format === 'json') return json(provider);
+  const own = new Set(catalogue.written.get(name)?.requirements.map(({ id }) => id));
+  return providerText(provider, own, how.width);
 }
 
-function providerText(provider: Provider, width: number): string {
+/** `own` are the requirements that its own file has; the others it shares with every provider. */
+function providerText(provider: Provider, own: ReadonlySet<string>, width: number): string {
   const { title, about, status, statusNote, distributions, options, requirements } = provider;
+  const listed = (shared: boolean): string[] =>
+    requirements
+      .filter(({ id }) => own.has(id) !== shared)
+      .flatMap((requirement) => requirementLines(requirement, width));
+  const common = listed(true);
   const lines = [
     `${title} (${provider.provider})`,
     ...wrap(about, { width, indent: '  ' }),
@@ -72,7 +80,8 @@ function providerText(provider: Provider, width: number): string {
     ...Object.entries(options).flatMap(([name, option]) => optionLines(name, option, width)),
     '',
     'Requirements',
-    ...requirements.flatMap((requirement) => requirementLines(requirement, width)),
+    ...listed(false),
+    ...(common.length === 0 ? [] : ['', 'Requirements of every provider', ...common]),
   ];
   const disputes = new Set([
     ...(provider.disputed ?? []),

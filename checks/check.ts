@@ -51,6 +51,8 @@ export interface Context {
   readonly facts: OverlayFacts;
   /** Option values of the chosen provider. */
   readonly options: Readonly<Record<string, string | number | boolean>>;
+  /** Names of the network devices of the chosen provider; a trailing `*` matches any ending (`matchesName`). */
+  readonly interfaces: readonly string[];
   /** Whether `--try-modules` was given: a feature may be tried in a throw-away namespace. */
   readonly tryModules: boolean;
   /** How the presence of each kernel feature is established. */

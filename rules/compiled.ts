@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Catalogue, Feature, Provider } from './schema.ts';
+import { assembleCatalogue } from './common.ts';
+import type { Catalogue, CommonRequirement, Feature, Provider } from './schema.ts';
 
 /** Beside the built program, one folder above `rules`. */
 const compiledFile = join('..', 'dist', 'catalogue.json');
@@ -14,7 +15,9 @@ const compiledFile = join('..', 'dist', 'catalogue.json');
 interface Compiled {
   /** Of the YAML files that it was made from: after a change of one of them it is of no use. */
   readonly sha256: string;
+  /** As their files have them. */
   readonly providers: readonly Provider[];
+  readonly common: readonly CommonRequirement[];
   readonly features: Readonly<Record<string, Feature>>;
 }
 
@@ -28,17 +31,19 @@ export async function readCompiled(directory: string): Promise<Catalogue | undef
   }
   const compiled: Compiled = JSON.parse(text);
   if (compiled.sha256 !== (await digestOf(directory))) return undefined;
-  return {
-    providers: new Map(compiled.providers.map((provider) => [provider.provider, provider])),
+  return assembleCatalogue({
+    written: new Map(compiled.providers.map((provider) => [provider.provider, provider])),
+    common: new Map(compiled.common.map((requirement) => [requirement.suffix, requirement])),
     features: new Map(Object.entries(compiled.features)),
-  };
+  });
 }
 
 /** Writes what was loaded from a directory, for `readCompiled`. */
 export async function writeCompiled(directory: string, catalogue: Catalogue): Promise<void> {
   const compiled: Compiled = {
     sha256: await digestOf(directory),
-    providers: [...catalogue.providers.values()],
+    providers: [...catalogue.written.values()],
+    common: [...catalogue.common.values()],
     features: Object.fromEntries(catalogue.features),
   };
   await writeFile(join(directory, compiledFile), JSON.stringify(compiled));

@@ -1,10 +1,11 @@
 /** @module The catalogue's JSON Schemas, with which editors check its YAML files. Pure. */
 import type { TSchema } from 'typebox';
-import { FeaturesFile, Provider } from './schema.ts';
+import { CommonFile, FeaturesFile, Provider } from './schema.ts';
 
 /** The committed schema files, by their name in `rules/`, as text. */
 export function jsonSchemaFiles(): ReadonlyMap<string, string> {
   return new Map([
+    ['common.schema.json', render('What every provider of the catalogue needs', CommonFile)],
     ['features.schema.json', render('Kernel features of the catalogue', FeaturesFile)],
     ['provider.schema.json', render('A provider of the catalogue', Provider)],
   ]);

@@ -1,17 +1,22 @@
 /** @module Reads the catalogue: the files that come with the program, then those of an operator. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { TSchema } from 'typebox';
 import { type Document, isAlias, isNode, LineCounter, parseDocument, visit } from 'yaml';
+import { assembleCatalogue } from './common.ts';
 import { builtInDirectory } from './compiled.ts';
 import {
   type Catalogue,
+  CommonFile,
+  type CommonRequirement,
+  commonRequirementSchemas,
   Feature,
   FeaturesFile,
   kinds,
   Provider,
   requirementSchemas,
 } from './schema.ts';
-import { featureProblems, providerProblems } from './semantics.ts';
+import { commonProblems, featureProblems, providerProblems } from './semantics.ts';
 import { type ShapeProblem, shapeProblems } from './shape.ts';
 import { unknownWord } from './suggest.ts';
 import { Type } from './type.ts';
@@ -44,9 +49,9 @@ const maximumFileBytes = 1024 * 1024;
 /**
  * Loads the built-in catalogue, then every directory in turn, or throws `CatalogueError`.
  *
- * Of a directory, `features.yaml` adds kernel features or replaces those of the same name; every other
- * `*.yaml` and `*.yml` file in it, or in its `providers` folder, is one provider. A provider of a name
- * that was there before replaces it as a whole.
+ * Of a directory, `features.yaml` adds kernel features or replaces those of the same name, and `common.yaml` does so with
+ * what every provider needs; every other `*.yaml` and `*.yml` file in it, or in its `providers` folder, is one provider. A
+ * provider of a name that was there before replaces it as a whole.
  */
 export async function loadCatalogue(
   options: {
@@ -59,6 +64,8 @@ export async function loadCatalogue(
 ): Promise<Catalogue> {
   const problems: CatalogueProblem[] = [];
   const features = new Map<string, Feature>(options.base?.features);
+  const common = new Map<string, CommonRequirement>(options.base?.common);
+  const commonDocuments: ReadDocument[] = [];
   const found = new Map<string, Source>();
 
   const own = options.base === undefined ? [options.builtIn ?? (await builtInDirectory())] : [];
@@ -70,6 +77,8 @@ export async function loadCatalogue(
       if (document === undefined) continue;
       if (file.holds === 'features') {
         takeFeatures(document, features, problems);
+      } else if (file.holds === 'common') {
+        if (takeCommon(document, common, problems)) commonDocuments.push(document);
       } else {
         takeProvider(document, here, problems);
       }
@@ -81,11 +90,16 @@ export async function loadCatalogue(
   for (const { document, provider } of found.values()) {
     problems.push(...document.problems(providerProblems(provider, features)));
   }
+  const written = new Map(options.base?.written);
+  for (const [name, { provider }] of found) written.set(name, provider);
+  // Nor is every provider before now, whose options a common requirement may name.
+  const all = [...written.values()];
+  for (const document of commonDocuments) {
+    const { requirements } = document.value as { requirements: readonly CommonRequirement[] };
+    problems.push(...document.problems(commonProblems(requirements, all, features)));
+  }
   if (problems.length > 0) throw new CatalogueError(problems);
-  const providers = new Map(options.base?.providers);
-  for (const [name, { provider }] of found) providers.set(name, provider);
-  const sorted = [...providers].sort(([left], [right]) => left.localeCompare(right));
-  return { providers: new Map(sorted), features };
+  return assembleCatalogue({ written, common, features });
 }
 
 interface Source {
@@ -102,8 +116,13 @@ interface ReadDocument {
 
 interface FileOfDirectory {
   readonly path: string;
-  readonly holds: 'features' | 'provider';
+  readonly holds: 'features' | 'common' | 'provider';
 }
+
+const holds: Readonly<Record<string, FileOfDirectory['holds']>> = {
+  'features.yaml': 'features',
+  'common.yaml': 'common',
+};
 
 async function listFiles(
   directory: string,
@@ -124,7 +143,7 @@ async function listFiles(
     .filter((name) => /\.ya?ml$/.test(name))
     .map((name) => ({
       path: join(directory, name),
-      holds: name === 'features.yaml' ? 'features' : 'provider',
+      holds: holds[name] ?? 'provider',
     }));
 }
 
@@ -208,6 +227,30 @@ function takeFeatures(
   problems.push(...document.problems(wrong));
 }
 
+/** Whether the document has the right shape. */
+function takeCommon(
+  document: ReadDocument,
+  common: Map<string, CommonRequirement>,
+  problems: CatalogueProblem[],
+): boolean {
+  const { value } = document;
+  const written = isRecord(value) ? value['requirements'] : undefined;
+  const wrong = [
+    ...shapeProblems(CommonFrame, value),
+    ...eachRequirement(written, commonRequirementSchemas),
+  ];
+  problems.push(...document.problems(wrong));
+  if (wrong.length > 0) return false;
+  for (const requirement of written as readonly CommonRequirement[])
+    common.set(requirement.suffix, requirement);
+  return true;
+}
+
+const CommonFrame = Type.Object(
+  { ...CommonFile.properties, requirements: Type.Array(Type.Unknown()) },
+  { additionalProperties: false },
+);
+
 /** Each requirement is judged by the schema of its own kind: a union of all would only say that none fits. */
 const ProviderFrame = Type.Object(
   {
@@ -223,11 +266,11 @@ function takeProvider(
   problems: CatalogueProblem[],
 ): void {
   const { value } = document;
-  const wrong = shapeProblems(ProviderFrame, value);
   const written = isRecord(value) ? value['requirements'] : undefined;
-  for (const [index, requirement] of (Array.isArray(written) ? written : []).entries()) {
-    wrong.push(...requirementProblems(requirement, ['requirements', index]));
-  }
+  const wrong = [
+    ...shapeProblems(ProviderFrame, value),
+    ...eachRequirement(written, requirementSchemas),
+  ];
   problems.push(...document.problems(wrong));
   if (wrong.length > 0) return;
   const provider = value as Provider;
@@ -240,10 +283,21 @@ function takeProvider(
   here.set(provider.provider, { document, provider });
 }
 
-function requirementProblems(value: unknown, path: Path): ShapeProblem[] {
+function eachRequirement(written: unknown, schemas: ReadonlyMap<string, TSchema>): ShapeProblem[] {
+  const list: readonly unknown[] = Array.isArray(written) ? written : [];
+  return list.flatMap((value, index) =>
+    requirementProblems(value, ['requirements', index], schemas),
+  );
+}
+
+function requirementProblems(
+  value: unknown,
+  path: Path,
+  schemas: ReadonlyMap<string, TSchema>,
+): ShapeProblem[] {
   if (!isRecord(value)) return [{ path, message: 'is not a mapping' }];
   const kind = value['kind'];
-  const schema = typeof kind === 'string' ? requirementSchemas.get(kind) : undefined;
+  const schema = typeof kind === 'string' ? schemas.get(kind) : undefined;
   if (schema !== undefined) return shapeProblems(schema, value, path);
   if (kind === undefined) return [{ path, message: 'kind is missing' }];
   const message = unknownWord({

@@ -40,6 +40,8 @@ export interface ResolvedProvider {
   /** Where each option's value came from, e.g. `device flannel.1` or `default of rke2`. */
   readonly origins: Readonly<Record<string, string>>;
   readonly requirements: readonly Requirement[];
+  /** Names of its own network devices; a trailing `*` matches any ending. */
+  readonly interfaces: readonly string[];
 }
 
 /** Settles every option of a provider, lists the requirements that then apply, or throws `SelectionError`. */
@@ -60,7 +62,8 @@ export function resolveProvider(catalogue: Catalogue, selection: Selection): Res
   const requirements = provider.requirements
     .filter((written) => applies(written, valueOfOption))
     .map((written) => resolveRequirement(written, options, origins));
-  return { provider, distribution, options, origins, requirements };
+  const { interfaces = [] } = provider;
+  return { provider, distribution, options, origins, requirements, interfaces };
 }
 
 /** Lists the ids of every requirement of the catalogue, whether it applies to some node or not, sorted. */

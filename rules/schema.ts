@@ -173,10 +173,7 @@ export type Scope = Static<typeof Scope>;
 export const Direction = Type.Union([Type.Literal('both'), Type.Literal('either')]);
 export type Direction = Static<typeof Direction>;
 
-const common = {
-  id: Type.String({
-    pattern: '^[a-z0-9]+(-[a-z0-9]+)*\\.[a-z0-9]+([.-][a-z0-9]+)*$',
-  }),
+const fields = {
   level: Level,
   scope: Scope,
   direction: Type.Optional(Direction),
@@ -185,8 +182,6 @@ const common = {
   when: Type.Optional(Condition),
   unless: Type.Optional(Condition),
   purpose: Type.String(),
-  /** A group of which one requirement must pass. */
-  anyOf: Type.Optional(Type.String()),
   /** Seed claims (S1 to S32) that it covers. */
   seed: Type.Optional(Type.Array(Type.String({ pattern: '^S[0-9]+$' }))),
   /** Documents that ask for it, with the version read. */
@@ -194,16 +189,31 @@ const common = {
   /** What the sources disagree on, starting with its number (`D3: …`). */
   disputed: Type.Optional(Type.Array(Type.String())),
 } as const;
+const own = {
+  id: Type.String({
+    pattern: '^[a-z0-9]+(-[a-z0-9]+)*\\.[a-z0-9]+([.-][a-z0-9]+)*$',
+  }),
+  ...fields,
+  /** A group of which one requirement must pass. */
+  anyOf: Type.Optional(Type.String()),
+} as const;
+const shared = {
+  /** What its id ends with, after the name of a provider and a dot. */
+  suffix: Type.String({ pattern: '^[a-z0-9]+(-[a-z0-9]+)*$' }),
+  ...fields,
+} as const;
 
-const requirementOf = (kind: Kind) =>
-  Type.Object(
-    { ...common, kind: Type.Literal(kind), params: paramsByKind[kind] },
-    { additionalProperties: false },
-  );
+const requirementOf = (kind: Kind) => object({ ...own, ...paramsOf(kind) });
+const commonRequirementOf = (kind: Kind) => object({ ...shared, ...paramsOf(kind) });
+const paramsOf = (kind: Kind) => ({ kind: Type.Literal(kind), params: paramsByKind[kind] });
 /** The written form of a requirement, one schema a kind: what the loader checks each against. */
 export const requirementSchemas: ReadonlyMap<string, ReturnType<typeof requirementOf>> = new Map(
   kinds.map((kind) => [kind, requirementOf(kind)]),
 );
+export const commonRequirementSchemas: ReadonlyMap<
+  string,
+  ReturnType<typeof commonRequirementOf>
+> = new Map(kinds.map((kind) => [kind, commonRequirementOf(kind)]));
 /** One requirement as written in a provider's file. */
 export const CatalogueRequirement = Type.Union(kinds.map(requirementOf));
 /** The written form; `params` is checked against its kind by the schema when loaded. */
@@ -223,6 +233,16 @@ export interface CatalogueRequirement {
   readonly source: readonly string[];
   readonly disputed?: readonly string[];
 }
+
+/** What every provider needs, written once: the requirement of one of them has the provider's name before the suffix. */
+export type CommonRequirement = Omit<CatalogueRequirement, 'id' | 'anyOf'> & {
+  readonly suffix: string;
+};
+
+/** `rules/common.yaml`: what every provider needs of its node. */
+export const CommonFile = object({
+  requirements: Type.Array(Type.Union(kinds.map(commonRequirementOf))),
+});
 
 /** One way to run a provider. The default may depend on the distribution, or on another option. */
 export const ProviderOption = object({
@@ -301,6 +321,10 @@ export const Provider = object({
   features: Features,
   options: Type.Record(Type.String(), ProviderOption),
   detect: Detection,
+  /** Names of the network devices that it makes on a node; a trailing `*` matches any ending. */
+  interfaces: Type.Optional(
+    Type.Array(Type.String({ pattern: '^[^\\s/*]{1,15}\\*?$' }), { minItems: 1 }),
+  ),
   requirements: Type.Array(CatalogueRequirement, { minItems: 1 }),
   seed: Type.Optional(Type.Array(Type.String())),
   disputed: Type.Optional(Type.Array(Type.String())),
@@ -316,6 +340,7 @@ export interface Provider {
   readonly features: Features;
   readonly options: Readonly<Record<string, ProviderOption>>;
   readonly detect: Detection;
+  readonly interfaces?: readonly string[];
   readonly requirements: readonly CatalogueRequirement[];
   readonly seed?: readonly string[];
   readonly disputed?: readonly string[];
@@ -365,6 +390,11 @@ export const FeaturesFile = object({
 
 /** What the catalogue holds once loaded. */
 export interface Catalogue {
+  /** Each with what every provider needs. */
   readonly providers: ReadonlyMap<string, Provider>;
+  /** Each as its file has it. */
+  readonly written: ReadonlyMap<string, Provider>;
+  /** What every provider needs, by suffix. */
+  readonly common: ReadonlyMap<string, CommonRequirement>;
   readonly features: ReadonlyMap<string, Feature>;
 }

@@ -2,6 +2,7 @@
 import { valueProblem } from './resolve.ts';
 import type {
   CatalogueRequirement,
+  CommonRequirement,
   Condition,
   Feature,
   Kind,
@@ -47,6 +48,45 @@ export function providerProblems(
     ...requirementProblems(provider, features),
     ...groupProblems(provider.requirements),
   ];
+}
+
+/** Lists what is wrong with what every provider needs, of a right shape. */
+export function commonProblems(
+  requirements: readonly CommonRequirement[],
+  providers: readonly Provider[],
+  features: ReadonlyMap<string, unknown>,
+): ShapeProblem[] {
+  const seen = new Set<string>();
+  return requirements.flatMap((requirement, index) => {
+    const path: Path = ['requirements', index];
+    const { suffix, when = {}, unless = {} } = requirement;
+    const twice = seen.has(suffix)
+      ? [{ path: [...path, 'suffix'], message: `${suffix} is there twice` }]
+      : [];
+    seen.add(suffix);
+    return [
+      ...twice,
+      ...someProviderProblems(providers, when, [...path, 'when']),
+      ...someProviderProblems(providers, unless, [...path, 'unless']),
+      // A number of one provider's option cannot be what all of them need.
+      ...placeProblems({ options: {} }, requirement, features, path),
+    ];
+  });
+}
+
+/** A provider that lacks the option, or the value, is none that the condition is about; one at least must have it. */
+function someProviderProblems(
+  providers: readonly Provider[],
+  condition: Condition,
+  path: Path,
+): ShapeProblem[] {
+  const lists = providers.map((provider) => conditionProblems(provider, condition, path));
+  if (lists.length === 0 || lists.some((problems) => problems.length === 0)) return [];
+  const nearest = lists.toSorted((left, right) => left.length - right.length)[0] ?? [];
+  return nearest.map((problem) => ({
+    ...problem,
+    message: `no provider fits it: ${problem.message}`,
+  }));
 }
 
 /** Lists what is wrong with a kernel feature whose shape is right. */
@@ -180,7 +220,7 @@ function requirementProblems(
   const problems: ShapeProblem[] = [];
   const seen = new Set<string>();
   for (const [index, requirement] of provider.requirements.entries()) {
-    const { id, kind, scope, params, source } = requirement;
+    const { id } = requirement;
     const path: Path = ['requirements', index];
     const prefix = `${provider.provider}.`;
     if (seen.has(id)) problems.push({ path: [...path, 'id'], message: `${id} is there twice` });
@@ -194,26 +234,38 @@ function requirementProblems(
     for (const name of ['when', 'unless'] as const) {
       problems.push(...conditionProblems(provider, requirement[name] ?? {}, [...path, name]));
     }
-    if (!scopesOf[kind].includes(scope)) {
-      const message = `${kind} is tested with scope ${scopesOf[kind].join(' or ')}, not ${scope}`;
-      problems.push({ path: [...path, 'scope'], message });
-    }
-    if (requirement.direction !== undefined && scope !== 'peer') {
-      problems.push({
-        path: [...path, 'direction'],
-        message: 'only scope peer has directions',
-      });
-    }
-    for (const [at, text] of source.entries()) {
-      if (text.trim() === '') problems.push({ path: [...path, 'source', at], message: 'empty' });
-    }
-    problems.push(...paramProblems(provider, features, params, [...path, 'params']));
+    problems.push(...placeProblems(provider, requirement, features, path));
   }
   return problems;
 }
 
+/** What is wrong with where it is tested, with its params or its sources. */
+function placeProblems(
+  provider: Pick<Provider, 'options'>,
+  requirement: Pick<CatalogueRequirement, 'kind' | 'scope' | 'direction' | 'params' | 'source'>,
+  features: ReadonlyMap<string, unknown>,
+  path: Path,
+): ShapeProblem[] {
+  const { kind, scope, direction, params, source } = requirement;
+  const problems: ShapeProblem[] = [];
+  if (!scopesOf[kind].includes(scope)) {
+    const message = `${kind} is tested with scope ${scopesOf[kind].join(' or ')}, not ${scope}`;
+    problems.push({ path: [...path, 'scope'], message });
+  }
+  if (direction !== undefined && scope !== 'peer') {
+    problems.push({
+      path: [...path, 'direction'],
+      message: 'only scope peer has directions',
+    });
+  }
+  for (const [at, text] of source.entries()) {
+    if (text.trim() === '') problems.push({ path: [...path, 'source', at], message: 'empty' });
+  }
+  return [...problems, ...paramProblems(provider, features, params, [...path, 'params'])];
+}
+
 function paramProblems(
-  provider: Provider,
+  provider: Pick<Provider, 'options'>,
   features: ReadonlyMap<string, unknown>,
   params: Readonly<Record<string, unknown>>,
   path: Path,
@@ -274,7 +326,11 @@ function paramProblems(
 }
 
 /** A number written out, or an option that holds one. Ports are those whose place in the file is called so. */
-function numberProblems(provider: Provider, value: unknown, path: Path): ShapeProblem[] {
+function numberProblems(
+  provider: Pick<Provider, 'options'>,
+  value: unknown,
+  path: Path,
+): ShapeProblem[] {
   const isPort = path.at(-1) === 'port';
   if (typeof value === 'number') {
     const [least, most] = isPort ? [1, 65_535] : [0, Number.MAX_SAFE_INTEGER];
@@ -300,12 +356,16 @@ function groupProblems(requirements: readonly CatalogueRequirement[]): ShapeProb
   });
 }
 
-function unknownOption(provider: Provider, word: string, path: Path): ShapeProblem {
+function unknownOption(
+  provider: Pick<Provider, 'options'>,
+  word: string,
+  path: Path,
+): ShapeProblem {
   const valid = Object.keys(provider.options).sort();
   return { path, message: unknownWord({ what: 'option', word, valid }) };
 }
 
-function optionOf(provider: Provider, name: string): ProviderOption | undefined {
+function optionOf(provider: Pick<Provider, 'options'>, name: string): ProviderOption | undefined {
   return Object.hasOwn(provider.options, name) ? provider.options[name] : undefined;
 }
 

@@ -103,6 +103,7 @@ export function fakeContext(
     timeoutMs: 1000,
     facts: { provider: 'canal', encapsulation: 'vxlan', vni: 1, port: 8472, mtu: 1450 },
     options: {},
+    interfaces: [],
     tryModules: false,
     features: new Map(),
     knownConfigurations: new Map(),

@@ -190,6 +190,7 @@ export function peerContext(
     timeoutMs: 1000,
     facts: { provider: 'canal', encapsulation: 'vxlan', vni: 1, port: 8472, mtu: 1450 },
     options: {},
+    interfaces: [],
     tryModules: false,
     features: new Map(),
     knownConfigurations: new Map(),

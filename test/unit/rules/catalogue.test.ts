@@ -134,6 +134,10 @@ describe('the built-in catalogue', () => {
 
   test('every file tells editors its schema', async () => {
     const folder = new URL('../../../rules/providers/', import.meta.url);
+    const common = new URL('../common.yaml', folder);
+    expect((await readFile(common, 'utf8')).split('\n')[0]).toBe(
+      '# yaml-language-server: $schema=./common.schema.json',
+    );
     for (const name of await readdir(folder)) {
       const [first] = (await readFile(new URL(name, folder), 'utf8')).split('\n');
       expect(first).toBe('# yaml-language-server: $schema=../provider.schema.json');

@@ -48,8 +48,8 @@ describe('loadCatalogue', () => {
   });
 
   test('a provider is one data file and no code', async () => {
-    const { providers, features } = await loadCatalogue({ directories: [invented] });
-    expect(providers.get('kitewire')?.requirements).toHaveLength(3);
+    const { providers, written, features } = await loadCatalogue({ directories: [invented] });
+    expect(written.get('kitewire')?.requirements).toHaveLength(3);
     expect(features.get('kitewire')?.modules).toEqual(['kitewire']);
     expect(providers.has('canal')).toBe(true);
   });
@@ -58,11 +58,11 @@ describe('loadCatalogue', () => {
     const text = (await changed('provider: kitewire', 'provider: canal'))
       .replaceAll('id: kitewire.', 'id: canal.')
       .replace('feature: kitewire', 'feature: vxlan');
-    const { providers } = await loadCatalogue({
+    const { providers, written } = await loadCatalogue({
       directories: [await directoryWith({ 'canal.yaml': text })],
     });
     expect(providers.get('canal')?.title).toBe('Kitewire');
-    expect(providers.get('canal')?.requirements.map(({ id }) => id)).toEqual([
+    expect(written.get('canal')?.requirements.map(({ id }) => id)).toEqual([
       'canal.control',
       'canal.module',
       'canal.strings',
@@ -96,7 +96,7 @@ describe('loadCatalogue', () => {
       to: 'purpuse: Wire',
       want: [
         'kitewire.yaml:41: requirements[1]: purpose is missing',
-        'kitewire.yaml:47: requirements[1].purpuse: unknown field purpuse; did you mean purpose? (valid: id, level, scope, direction, peerRole, when, unless, purpose, anyOf, seed, source, disputed, kind, params)',
+        'kitewire.yaml:47: requirements[1].purpuse: unknown field purpuse; did you mean purpose? (valid: id, level, scope, direction, peerRole, when, unless, purpose, seed, source, disputed, anyOf, kind, params)',
       ],
     },
     {
