@@ -49,6 +49,65 @@ export interface Route {
   readonly gateway?: string;
   /** RTN_UNICAST is `unicast`; also `local`, `blackhole`, `unreachable`, `prohibit`. */
   readonly type: string;
+  /** The routing table that had it: 254 is main, 255 local; absent where the kernel says only why there is none. */
+  readonly table?: number;
+}
+
+/** One way of a route. */
+export interface NextHop {
+  readonly interface: string;
+  readonly index: number;
+  readonly gateway?: string;
+  /** Whether the gateway is taken for a neighbour though no route says so (`ip route … onlink`). */
+  readonly onlink: boolean;
+}
+
+/** A route of any table, from a dump of RTM_GETROUTE. */
+export interface ListedRoute {
+  readonly family: 'ipv4' | 'ipv6';
+  /** In CIDR notation: `0.0.0.0/0`, `10.244.1.0/24`. */
+  readonly destination: string;
+  /** As in `Route`. */
+  readonly type: string;
+  readonly table: number;
+  /** Who made it (RTPROT_*): 2 the kernel, 3 boot, 4 static, 12 BIRD, 16 DHCP, 80 Felix. */
+  readonly protocol: number;
+  readonly metric: number;
+  /** Preferred source address. */
+  readonly source?: string;
+  /** More than one for multipath; none for one that refuses, such as `blackhole`. */
+  readonly hops: readonly NextHop[];
+}
+
+/** A rule that says which table is asked, from RTM_GETRULE. */
+export interface PolicyRule {
+  readonly family: 'ipv4' | 'ipv6';
+  readonly priority: number;
+  readonly action:
+    | 'lookup'
+    | 'goto'
+    | 'nop'
+    | 'blackhole'
+    | 'unreachable'
+    | 'prohibit'
+    | `action-${number}`;
+  readonly table: number;
+  /** Who made it (RTPROT_*): 2 the kernel. */
+  readonly protocol: number;
+  /** Whether it is about the packets that its selectors do not match (`not`). */
+  readonly inverted: boolean;
+  /** Selectors, in CIDR notation where they are prefixes. */
+  readonly source?: string;
+  readonly destination?: string;
+  readonly inInterface?: string;
+  readonly outInterface?: string;
+  readonly mark?: { readonly value: number; readonly mask: number };
+  /** Routes of at most this prefix length do not count: 0 leaves out default routes. */
+  readonly suppressPrefixLength?: number;
+  /** Priority of the rule that is next. */
+  readonly goto?: number;
+  /** Names of further selectors: `uid-range`, `ip-protocol`, `tos` … */
+  readonly others: readonly string[];
 }
 
 /** Who listens on a port. */
@@ -105,8 +164,12 @@ export interface Host {
   osFacts(): Promise<OsFacts>;
   links(): Promise<readonly Link[]>;
   addresses(): Promise<readonly InterfaceAddress[]>;
-  /** The route to an address; undefined when there is none. Does not create a cache entry. */
-  route(address: string): Promise<Route | undefined>;
+  /** The route to an address, of a packet with this source address where one is given; undefined when there is none. Does not create a cache entry. */
+  route(address: string, from?: string): Promise<Route | undefined>;
+  /** The routes of every table. Rejects with HostError EMSGSIZE where they are too many to be read at once. */
+  routes(): Promise<readonly ListedRoute[]>;
+  /** The policy rules, in the order in which the kernel asks them. */
+  rules(): Promise<readonly PolicyRule[]>;
   /** Every socket that owns this port: listening (TCP) or bound (UDP). */
   portOwners(transport: 'udp' | 'tcp', port: number): Promise<readonly PortOwner[]>;
   /**

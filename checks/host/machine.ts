@@ -9,6 +9,7 @@ import type { Host } from './host.ts';
 import { httpGet } from './http-get.ts';
 import { readOsFacts } from './os.ts';
 import { readPortOwners } from './owners.ts';
+import { readRoutes, readRules } from './routing.ts';
 import { readAddresses, readLinks, readRoute } from './rtnetlink.ts';
 
 /** The machine, and the firewall as it was read last. */
@@ -33,7 +34,9 @@ export function createMachine(options: { readonly root?: string } = {}): Machine
     // `async` turns a throw of these synchronous readers into a rejection, as the interface promises.
     links: async () => readLinks(),
     addresses: async () => readAddresses(readLinks()),
-    route: async (address) => readRoute(address, readLinks()),
+    route: async (address, from) => readRoute(address, readLinks(), from),
+    routes: async () => readRoutes(),
+    rules: async () => readRules(),
     portOwners: async (transport, port) =>
       await readPortOwners(files, root, { transport, port }, readLinks()),
     conntrackEstablishes: (flow) => readConntrackEstablishes(files, flow),

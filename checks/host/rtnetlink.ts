@@ -22,9 +22,13 @@ const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
 const RTA_DST = 1;
+const RTA_SRC = 2;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PREFSRC = 7;
+const RTA_TABLE = 15;
+/** Asks for the table that had the route: without it IPv4 says that it was main. */
+const RTM_F_LOOKUP_TABLE = 0x1000;
 const RTA_VIA = 18;
 
 // linux/if_link.h
@@ -79,16 +83,27 @@ export function readAddresses(links: readonly Link[]): readonly InterfaceAddress
 
 /**
  * Reads the way out to an address, as `ip route get` does; undefined when the kernel has none. The look-up
- * runs in a packet that is never sent, so no exception (route cache entry) is made.
+ * runs in a packet that is never sent, so no exception (route cache entry) is made. `from` is the source address of the packet, where
+ * a policy rule may ask for it; without one the kernel chooses.
  */
-export function readRoute(address: string, links: readonly Link[]): Route | undefined {
-  const destination = parseAddress(address);
-  if (destination === undefined) throw new HostError('EINVAL', `${address} is not an IP address`);
+export function readRoute(
+  address: string,
+  links: readonly Link[],
+  from?: string,
+): Route | undefined {
+  const destination = addressBytes(address);
+  const source = from === undefined ? undefined : addressBytes(from);
   // struct rtmsg: family, destination length, source length, tos, table, protocol, scope, type; u32 flags.
   const header = new Uint8Array(12);
   header[0] = isIPv6(address) ? AF_INET6 : AF_INET;
   header[1] = destination.length * 8;
-  const payload = concatenate(header, encodeAttribute(RTA_DST, destination));
+  if (source !== undefined) header[2] = source.length * 8;
+  viewOf(header).setUint32(8, RTM_F_LOOKUP_TABLE, true);
+  const payload = concatenate(
+    header,
+    encodeAttribute(RTA_DST, destination),
+    source === undefined ? new Uint8Array() : encodeAttribute(RTA_SRC, source),
+  );
   const names = new Map(links.map(({ index, name }) => [index, name]));
   try {
     for (const message of askKernel(NETLINK_ROUTE, encodeRequest(RTM_GETROUTE, 0, payload))) {
@@ -98,6 +113,12 @@ export function readRoute(address: string, links: readonly Link[]): Route | unde
   } catch (cause) {
     return withoutRoute(cause);
   }
+}
+
+function addressBytes(address: string): Uint8Array {
+  const bytes = parseAddress(address);
+  if (bytes === undefined) throw new HostError('EINVAL', `${address} is not an IP address`);
+  return bytes;
 }
 
 /** What IPv4 says instead of an answer, when the route is one that refuses (fib_props in fib_semantics.c). */
@@ -206,6 +227,7 @@ export function decodeRoute(
     interface: names.get(index) ?? '',
     index,
     type: routeType(viewOf(payload).getUint8(7)),
+    table: number(attributes.get(RTA_TABLE)) ?? viewOf(payload).getUint8(4),
     ...(source === undefined ? {} : { source }),
     ...(gateway === undefined ? {} : { gateway }),
   };
@@ -226,16 +248,17 @@ const routeTypes = [
   'nat',
 ] as const;
 
-function routeType(type: number): string {
+export function routeType(type: number): string {
   return routeTypes[type] ?? `type-${type}`;
 }
 
-function indexed(bytes: Uint8Array | undefined): ReadonlyMap<number, Uint8Array> {
+/** The attributes of a message by their type; of several of one type the last. */
+export function indexed(bytes: Uint8Array | undefined): ReadonlyMap<number, Uint8Array> {
   const attributes: readonly Attribute[] = decodeAttributes(bytes ?? new Uint8Array());
   return new Map(attributes.map(({ type, value }) => [type, value]));
 }
 
-function number(value: Uint8Array | undefined): number | undefined {
+export function number(value: Uint8Array | undefined): number | undefined {
   return value === undefined || value.length < 4 ? undefined : viewOf(value).getUint32(0, true);
 }
 
@@ -247,11 +270,11 @@ function flag(value: Uint8Array | undefined): boolean {
   return value !== undefined && value[0] !== 0;
 }
 
-function decodeIp(value: Uint8Array | undefined): string | undefined {
+export function decodeIp(value: Uint8Array | undefined): string | undefined {
   return value?.length === 4 || value?.length === 16 ? formatAddress(value) : undefined;
 }
 
-function text(value: Uint8Array | undefined): string | undefined {
+export function text(value: Uint8Array | undefined): string | undefined {
   if (value === undefined) return undefined;
   const end = value.indexOf(0);
   return new TextDecoder().decode(end < 0 ? value : value.subarray(0, end));

@@ -3,9 +3,13 @@ import type { Context } from '../../checks/check.ts';
 import {
   type Host,
   HostError,
+  type InterfaceAddress,
   type Link,
+  type ListedRoute,
   type OsFacts,
+  type PolicyRule,
   type PortOwner,
+  type Route,
 } from '../../checks/host/host.ts';
 import { fakeNetwork } from './fake-network.ts';
 
@@ -18,6 +22,11 @@ export interface FakeMachine {
   /** Directories that exist though empty, or that may not be read. */
   readonly directories?: Readonly<Record<string, { readonly error: string } | 'empty'>>;
   readonly links?: readonly Link[] | { readonly error: string };
+  readonly addresses?: readonly InterfaceAddress[];
+  readonly routes?: readonly ListedRoute[] | { readonly error: string };
+  readonly rules?: readonly PolicyRule[] | { readonly error: string };
+  /** By destination, or by `DESTINATION from SOURCE`; `none` where the kernel has none. */
+  readonly ways?: Readonly<Record<string, Route | 'none'>>;
   readonly os?: Partial<OsFacts>;
   readonly owners?: readonly PortOwner[];
   readonly http?: Readonly<Record<string, { status: number; body: string } | { error: string }>>;
@@ -74,8 +83,14 @@ export function fakeHost(machine: FakeMachine = {}): Host {
     },
     osFacts: async () => ({ ...facts, ...(machine.os ?? refuse('osFacts')) }),
     links: async () => checked(machine.links ?? refuse('links'), 'links'),
-    addresses: async () => refuse('addresses'),
-    route: async (address) => refuse(`route ${address}`),
+    addresses: async () => machine.addresses ?? refuse('addresses'),
+    async route(address, from) {
+      const question = from === undefined ? address : `${address} from ${from}`;
+      const way = machine.ways?.[question] ?? refuse(`route ${question}`);
+      return way === 'none' ? undefined : way;
+    },
+    routes: async () => checked(machine.routes ?? refuse('routes'), 'routes'),
+    rules: async () => checked(machine.rules ?? refuse('rules'), 'rules'),
     async portOwners(transport, port) {
       const owners = machine.owners ?? refuse(`portOwners ${transport}/${port}`);
       return owners.filter((owner) => owner.transport === transport && owner.port === port);

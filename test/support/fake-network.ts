@@ -175,6 +175,8 @@ export function peerContext(
       const known = route ?? refuse(`route ${address}`);
       return known === 'none' ? undefined : known;
     },
+    routes: async () => refuse('routes'),
+    rules: async () => refuse('rules'),
     portOwners: async () => refuse('portOwners'),
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),

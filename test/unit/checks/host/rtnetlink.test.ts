@@ -134,6 +134,7 @@ describe('rtnetlink', () => {
       source: '10.9.9.1',
       gateway: '10.9.9.254',
       type: 'unicast',
+      table: 254,
     });
   });
 
