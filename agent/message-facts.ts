@@ -96,6 +96,7 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
     case 'kernel-feature':
     case 'sysctl':
     case 'cni-files':
+    case 'policy-routing':
     case 'device-conflict':
     case 'datastore':
     case 'agent':

@@ -15,6 +15,11 @@ export function passMessage(facts: Facts): string {
       return `${get('key')} is ${get('found')}`;
     case 'cni-files':
       return has('files') ? `nothing stands before ${get('files')}` : 'no CNI is configured yet';
+    case 'policy-routing':
+      if (has('tables')) return 'the routing tables local and main are asked';
+      return has('ways')
+        ? 'the routes to pods are in force'
+        : 'no policy rule stands before the routes to pods';
     case 'port-owner':
       return get('owner') === 'nobody'
         ? `${thing} is free`

@@ -6,6 +6,7 @@ import { passMessage } from './message-pass.ts';
 import { doubtWords } from './messages-of-doubt.ts';
 import { nodeWords } from './messages-of-node.ts';
 import { pathWords } from './messages-of-path.ts';
+import { softwareWords } from './messages-of-software.ts';
 
 /** Says a finding in one sentence, without the peer's name: that stands beside it. */
 export function messageOf(finding: FindingFacts): string {
@@ -44,4 +45,9 @@ export function documentationOf(reason: Reason): string {
 }
 
 /** Leave a reason out and the compiler says which. */
-const words: Readonly<Record<Reason, Words>> = { ...nodeWords, ...pathWords, ...doubtWords };
+const words: Readonly<Record<Reason, Words>> = {
+  ...nodeWords,
+  ...softwareWords,
+  ...pathWords,
+  ...doubtWords,
+};

@@ -131,6 +131,8 @@ export const reasons = [
   'datastore-unreachable',
   'datastore-unhealthy',
   'no-endpoint-given',
+  'policy-rule-missing',
+  'policy-route-captures',
   // a path
   'dropped',
   'dropped-by-sender-firewall',
@@ -186,10 +188,19 @@ export function pass(evidence: Evidence): Answer {
 }
 
 /** Says that what was required is not so. */
-export function fail(reason: Reason, evidence: Evidence, culprit?: AnswerCulprit): Answer {
-  return culprit === undefined
-    ? { outcome: 'fail', reason, evidence }
-    : { outcome: 'fail', reason, evidence, culprit };
+export function fail(
+  reason: Reason,
+  evidence: Evidence,
+  culprit?: AnswerCulprit,
+  remedy: readonly Remedy[] = [],
+): Answer {
+  return {
+    outcome: 'fail',
+    reason,
+    evidence,
+    ...(culprit === undefined ? {} : { culprit }),
+    ...(remedy.length === 0 ? {} : { remedy }),
+  };
 }
 
 /** Says that it does not apply here. */

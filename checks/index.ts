@@ -13,6 +13,7 @@ import { latency } from './latency.ts';
 import { overlayPath } from './overlay-path.ts';
 import { pathMtu } from './path-mtu.ts';
 import { peerAgreement } from './peer-agreement.ts';
+import { policyRouting } from './policy-routing.ts';
 import { portOwner } from './port-owner.ts';
 import { sysctl } from './sysctl.ts';
 import { tcpPort } from './tcp-port.ts';
@@ -32,6 +33,7 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'overlay-path': overlayPath,
   'path-mtu': pathMtu,
   'peer-agreement': peerAgreement,
+  'policy-routing': policyRouting,
   'port-owner': portOwner,
   sysctl,
   'tcp-port': tcpPort,

@@ -26,6 +26,7 @@ export function firewallParamsOf({
     case 'kernel-feature':
     case 'sysctl':
     case 'cni-files':
+    case 'policy-routing':
     case 'port-owner':
     case 'device-conflict':
     case 'path-mtu':

@@ -146,6 +146,18 @@ export const paramsByKind = {
       { minItems: 1 },
     ),
   }),
+  /** What other programs do to the routing of this node. */
+  'policy-routing': object({
+    /**
+     * `usual-rules`: the tables `local` and `main` are asked; `ways-to-pods`: the kernel sends packets for pods to the provider's interfaces;
+     * `ways-to-come`: no rule will lead them elsewhere once there are pods.
+     */
+    question: Type.Union([
+      Type.Literal('usual-rules'),
+      Type.Literal('ways-to-pods'),
+      Type.Literal('ways-to-come'),
+    ]),
+  }),
 } as const;
 
 export type Kind = keyof typeof paramsByKind;

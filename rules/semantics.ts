@@ -22,6 +22,7 @@ const scopesOf: { readonly [K in Kind]: readonly Scope[] } = {
   'kernel-feature': ['node'],
   sysctl: ['node'],
   'cni-files': ['node'],
+  'policy-routing': ['node'],
   'port-owner': ['node'],
   'device-conflict': ['node'],
   datastore: ['node'],
