@@ -5,7 +5,7 @@ installed := node_modules/.package-lock.json
 
 help:
 	@echo 'make run     build, and check this very node for every provider   (ARGS="--peer 10.0.0.12 …" adds to it)'
-	@echo 'make test    everything that CI runs; installs what the tests need when that is missing'
+	@echo 'make test    what CI runs, but for two long steps of it; installs what the tests need when that is missing'
 	@echo 'make demo    three agents in network namespaces on this machine, a fault, and what they say of it'
 	@echo 'make bench   the measurements   (NAME=probes, footprint or overhead for one)'
 	@echo 'make deps    only install what tests and measurements need'
@@ -37,9 +37,9 @@ deps:
 build: $(installed)
 	@npm run --silent build
 
-$(installed): package.json package-lock.json nftables/package.json
+$(installed): package.json package-lock.json nftables/package.json typedoc/package.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
 clean:
-	rm -rf node_modules dist nftables/dist .vitest coverage
+	rm -rf node_modules typedoc/node_modules dist nftables/dist nftables/docs/api .vitest coverage

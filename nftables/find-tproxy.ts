@@ -10,11 +10,11 @@ import {
   readChains,
   readRuleset,
 } from './read.ts';
-import { holdsTproxy, judgeTproxy, type ProxyQuestion, type Rules } from './tproxy.ts';
+import { holdsTproxy, judgeTproxy, type ProxyQuestion, type ProxyRules } from './tproxy.ts';
 
 /** Legacy tables that a packet meets before a socket is chosen. */
 const beforeInput = ['raw', 'mangle', 'nat'] as const;
-const nothing: Rules = { tables: [], chains: [], rules: [] };
+const nothing: ProxyRules = { tables: [], chains: [], rules: [] };
 
 /** Tells whether some rule might hand a new packet from another node to a transparent proxy. */
 export async function findTproxy(
@@ -24,6 +24,7 @@ export async function findTproxy(
   return await createTproxyFinder(options)(question);
 }
 
+/** `possible`: some rule might take the packet. `unreadable`: the rules could not be read. */
 export type ProxyAnswer = 'none' | 'possible' | 'unreadable';
 
 export interface FinderOptions extends ReadOptions {
@@ -42,7 +43,7 @@ export function createTproxyFinder(
   const { memoryMs = 10_000 } = options;
   let look: Look | undefined;
   let clean: number | undefined;
-  const read = async (): Promise<Rules | 'unreadable'> => {
+  const read = async (): Promise<ProxyRules | 'unreadable'> => {
     try {
       const legacy = await readLegacy(options.root ?? '/', beforeInput);
       if (!holdsTproxy(legacy)) {
@@ -84,7 +85,7 @@ export function createTproxyFinder(
 /** One look at the rules, and what was found in it: at most one answer a port. */
 interface Look {
   readonly until: () => number;
-  readonly ruleset: Promise<Rules | 'unreadable'>;
+  readonly ruleset: Promise<ProxyRules | 'unreadable'>;
   readonly answers: Map<string, 'none' | 'possible'>;
 }
 

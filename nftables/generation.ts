@@ -11,6 +11,7 @@ export interface GenerationReader extends Disposable {
   read(): number | undefined;
 }
 
+/** Opens a reader of the generation id. Rejects with KernelError. */
 export async function openGeneration(options: ReadOptions = {}): Promise<GenerationReader> {
   if (!(await hasNftables(options))) return { read: () => undefined, [Symbol.dispose]: () => {} };
   const socket = new NetfilterSocket();

@@ -1,4 +1,8 @@
-/** @module Reads every packet filter rule of this network namespace, and tells what it needs of them. */
+/**
+ * Reads every packet filter rule of this network namespace, says what they do with a packet, writes them as text.
+ *
+ * @module node-nftables
+ */
 export type {
   Change,
   ElementsChange,
@@ -30,7 +34,7 @@ export type * from './model.ts';
 export { ctKeys, metaKeys, rtKeys } from './model.ts';
 export { type ReadOptions, readNftables, readRuleset } from './read.ts';
 export { streamRules } from './stream.ts';
-export { holdsTproxy, judgeTproxy, type ProxyQuestion } from './tproxy.ts';
+export { holdsTproxy, judgeTproxy, type ProxyQuestion, type ProxyRules } from './tproxy.ts';
 export { RulesetWatch, type WatchOptions, watchRuleset } from './watch.ts';
 export { decodeMatch, decodeTarget } from './xt/index.ts';
 export type * from './xt/types.ts';

@@ -13,6 +13,7 @@ export type Family = 'inet' | 'ip' | 'ip6' | 'arp' | 'netdev' | 'bridge';
 /** Who serves the rules. iptables-nft's rules are nf_tables rules with `match` and `target` expressions in them. */
 export type Backend = 'nf_tables' | 'iptables-legacy';
 
+/** A table of nf_tables, or one of the five of legacy iptables. */
 export interface Table {
   readonly backend: Backend;
   readonly family: Family;
@@ -35,6 +36,7 @@ export type Hook =
   | 'ingress'
   | 'egress';
 
+/** What makes a chain a base chain: the hook at which packets come to it, and what becomes of those that no rule decides. */
 export interface BaseChain {
   readonly type: 'filter' | 'nat' | 'route';
   readonly hook: Hook;
@@ -44,6 +46,7 @@ export interface BaseChain {
   readonly devices: readonly string[];
 }
 
+/** A list of rules: packets come to it from a hook (`base`) or by `jump` and `goto` of other rules. */
 export interface Chain {
   readonly backend: Backend;
   readonly family: Family;
@@ -55,6 +58,7 @@ export interface Chain {
   readonly comment?: string;
 }
 
+/** One rule: expressions that run in order until one of them does not match or gives a verdict. */
 export interface Rule {
   readonly backend: Backend;
   readonly family: Family;
@@ -71,6 +75,7 @@ export interface Rule {
 /** Type of a set's key or data as `nft` numbers it (datatype.h); concatenations hold six bits a component, the last lowest. */
 export type DataType = number;
 
+/** NFT_SET_* of a set. */
 export interface SetFlags {
   readonly anonymous: boolean;
   readonly constant: boolean;
@@ -122,6 +127,7 @@ export interface ElementList extends Iterable<SetElement> {
   readonly length: number;
 }
 
+/** One element of a set, or one entry of a map. */
 export interface SetElement {
   /** Absent only for the catch-all element `*`. */
   readonly key?: Uint8Array;
@@ -155,6 +161,7 @@ export interface NamedObject {
   readonly comment?: string;
 }
 
+/** A flowtable: connections in it bypass the hooks behind its own. */
 export interface Flowtable {
   readonly family: Family;
   readonly table: string;
@@ -187,6 +194,7 @@ export interface IpSet {
   readonly entries: readonly IpSetEntry[];
 }
 
+/** One entry of a set of ip_set. Which fields it has, follows from the type of the set. */
 export interface IpSetEntry {
   /** Network byte order, 4 or 16 bytes. */
   readonly address?: Uint8Array;
@@ -240,8 +248,10 @@ export interface Ruleset {
   readonly hooks?: readonly HookEntry[];
 }
 
+/** enum nft_cmp_ops. Bytes are compared in memory order (memcmp). */
 export type Comparison = 'eq' | 'neq' | 'lt' | 'lte' | 'gt' | 'gte';
 
+/** What an nf_tables rule does with the packet. `stolen`: an expression keeps it. */
 export type Verdict =
   | { readonly code: 'accept' | 'drop' | 'continue' | 'break' | 'return' }
   | { readonly code: 'jump' | 'goto'; readonly chain: string }
@@ -318,11 +328,15 @@ export const ctKeys = [
   'dst-ip6',
   'id',
 ] as const;
+/** A key that is not among them is `key-N`. */
 export type CtKey = (typeof ctKeys)[number] | `key-${number}`;
 
+/** enum nft_rt_keys in order, by nft's words. */
 export const rtKeys = ['classid', 'nexthop4', 'nexthop6', 'tcpmss', 'ipsec'] as const;
+/** A key that is not among them is `key-N`. */
 export type RtKey = (typeof rtKeys)[number] | `key-${number}`;
 
+/** enum nft_payload_bases: from which header on the offset of a load counts. */
 export type PayloadBase = 'link' | 'network' | 'transport' | 'inner' | 'tunnel';
 
 /** What `reject` answers: an ICMP or ICMPv6 code of the family, an `icmpx` code of inet and bridge, or a TCP reset. */
@@ -626,5 +640,7 @@ export type Expression =
       readonly attributes: readonly (readonly [number, Uint8Array])[];
     };
 
+/** The `kind` of an expression. */
 export type ExpressionKind = Expression['kind'];
+/** The expression of one kind: `ExpressionOf<'cmp'>`. */
 export type ExpressionOf<K extends ExpressionKind> = Extract<Expression, { readonly kind: K }>;

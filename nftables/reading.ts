@@ -1,4 +1,8 @@
-/** @module Reading alone: `node-nftables/read`, for who neither asks nor writes and counts memory. */
+/**
+ * Reading alone, for who neither asks nor writes and counts memory.
+ *
+ * @module node-nftables/read
+ */
 export { KernelError } from './errors.ts';
 export { type GenerationReader, openGeneration, readGeneration } from './generation.ts';
 export type * from './model.ts';

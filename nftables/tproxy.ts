@@ -14,7 +14,7 @@ export interface ProxyQuestion {
 }
 
 /** The part of a ruleset that is looked at. */
-export type Rules = Pick<Ruleset, 'tables' | 'chains' | 'rules'>;
+export type ProxyRules = Pick<Ruleset, 'tables' | 'chains' | 'rules'>;
 
 /** Whether any rule, reachable or not, is a TPROXY rule. */
 export function holdsTproxy({ rules }: Pick<Ruleset, 'rules'>): boolean {
@@ -22,7 +22,7 @@ export function holdsTproxy({ rules }: Pick<Ruleset, 'rules'>): boolean {
 }
 
 /** Whether some TPROXY rule might take the packet. */
-export function judgeTproxy(ruleset: Rules, question: ProxyQuestion): 'none' | 'possible' {
+export function judgeTproxy(ruleset: ProxyRules, question: ProxyQuestion): 'none' | 'possible' {
   if (!holdsTproxy(ruleset)) return 'none';
   const program = compile(ruleset);
   let marks: Marks = new Set([0]);
@@ -55,7 +55,7 @@ interface Walk {
   readonly marks: Marks;
 }
 
-function compile({ tables, chains, rules }: Rules): Program {
+function compile({ tables, chains, rules }: ProxyRules): Program {
   const dormant = new Set(tables.filter((table) => table.dormant).map((t) => tableKey(t, t.name)));
   const entries = chains.filter(
     (chain) => isEntry(chain) && !dormant.has(tableKey(chain, chain.table)),

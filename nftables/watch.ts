@@ -67,10 +67,12 @@ export class RulesetWatch implements AsyncIterableIterator<Change, undefined>, A
     if (signal?.aborted === true) this.#close();
   }
 
+  /** The watch itself: it can be walked over once. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
+  /** The next change, as soon as there is one. Rejects with KernelError; done when the watch is closed. */
   async next(): Promise<IteratorResult<Change, undefined>> {
     while (!this.#closing) {
       const change = this.#pending[this.#next];
@@ -85,11 +87,13 @@ export class RulesetWatch implements AsyncIterableIterator<Change, undefined>, A
     return { done: true, value: undefined };
   }
 
+  /** Closes the watch, as `break` in a loop over it does. */
   async return(): Promise<IteratorResult<Change, undefined>> {
     await this[Symbol.asyncDispose]();
     return { done: true, value: undefined };
   }
 
+  /** Closes the watch, and waits until the thread that it took is free again. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close();
     await this.#reading;

@@ -18,6 +18,7 @@ export interface ObjectChange {
   readonly handle: number;
 }
 
+/** A rule that was added, changed or deleted. */
 export interface RuleChange {
   readonly kind: 'rule';
   readonly change: 'new' | 'deleted';
@@ -29,6 +30,7 @@ export interface RuleChange {
   readonly rule?: Rule;
 }
 
+/** Elements that came into a set or left it. */
 export interface ElementsChange {
   readonly kind: 'elements';
   readonly change: 'new' | 'deleted';
@@ -51,6 +53,7 @@ export interface Lost {
   readonly kind: 'lost';
 }
 
+/** What `watchRuleset` tells. Changes of one transaction come before the `generation` that ends it. */
 export type Change = ObjectChange | RuleChange | ElementsChange | GenerationChange | Lost;
 
 /** Where name and handle stand in the messages of each kind. */

@@ -1,4 +1,8 @@
-/** @module Says what the firewall does with a packet, as the kernel would. Pure: no files, no sockets, no clock. */
+/**
+ * Says what the firewall does with a packet, as the kernel would. Pure: no files, no sockets, no clock.
+ *
+ * @module node-nftables/evaluate
+ */
 import type { Ruleset } from '../model.ts';
 import { answerOf } from './answer.ts';
 import { compileRuleset } from './compile.ts';

@@ -58,6 +58,7 @@ export interface Environment {
   readonly now?: { readonly unixSeconds: number; readonly offsetMinutes: number };
 }
 
+/** A network interface of the host. */
 export interface Interface {
   readonly name: string;
   readonly index: number;
@@ -71,6 +72,7 @@ export interface Interface {
   readonly master?: string;
 }
 
+/** A route of the host. */
 export interface Route {
   readonly family: 'ip' | 'ip6';
   /** `0.0.0.0/0`, `10.0.0.0/24`. */
@@ -110,6 +112,7 @@ export type Decider =
   /** No base chain sees such a packet. */
   | { readonly kind: 'none' };
 
+/** One way that the packet may go, and who decides it. */
 export interface Possibility {
   readonly verdict: Outcome;
   readonly decidedBy: Decider;
@@ -135,6 +138,7 @@ export interface Unknown {
   readonly why: string;
 }
 
+/** A rule that gave the packet another address or port, or handed it to another socket. */
 export interface Rewrite {
   readonly rule: Rule;
   readonly kind: 'dnat' | 'snat' | 'masquerade' | 'redirect' | 'tproxy';
@@ -153,6 +157,7 @@ export interface ChainResult {
   readonly possible: readonly Possibility[];
 }
 
+/** What the firewall does with the packet, and why. */
 export interface Answer {
   /** `undetermined` when `possible` holds more than one verdict. */
   readonly verdict: Outcome | 'undetermined';

@@ -7,6 +7,7 @@ export interface NumberRange {
   readonly last: number;
 }
 
+/** A range that is asked for, or whose outside is (`!`). */
 export interface InvertibleRange extends NumberRange {
   readonly inverted: boolean;
 }
@@ -17,12 +18,14 @@ export interface Masked {
   readonly mask: number;
 }
 
+/** The address under the mask is compared; 4 or 16 bytes in network byte order. */
 export interface MaskedAddress {
   readonly address: Uint8Array;
   readonly mask: Uint8Array;
   readonly inverted: boolean;
 }
 
+/** Both ends belong to it; 4 or 16 bytes in network byte order. */
 export interface AddressRange {
   readonly first: Uint8Array;
   readonly last: Uint8Array;
@@ -60,6 +63,7 @@ export interface SetCounter {
   readonly value: number;
 }
 
+/** `-m hashlimit`: a rate for each value of the keys. */
 export interface HashLimit {
   readonly name: string;
   readonly revision: 1 | 2 | 3;
@@ -81,6 +85,7 @@ export interface HashLimit {
   readonly destinationPrefix: number;
 }
 
+/** `-m conntrack`, and `-m state` as iptables-nft writes it. What is absent is not asked. */
 export interface ConntrackMatch {
   readonly kind: 'conntrack';
   readonly states?: { readonly mask: number; readonly inverted: boolean };
@@ -101,6 +106,7 @@ export interface ConntrackMatch {
   readonly direction?: 'original' | 'reply';
 }
 
+/** What a match of x_tables asks of a packet. */
 export type XtMatch =
   | {
       readonly kind: 'tcp';
@@ -239,7 +245,9 @@ export type XtMatch =
       readonly value: number;
     };
 
+/** The `kind` of a match. */
 export type XtMatchKind = XtMatch['kind'];
+/** The match of one kind: `XtMatchOf<'tcp'>`. */
 export type XtMatchOf<K extends XtMatchKind> = Extract<XtMatch, { readonly kind: K }>;
 
 /** A range to translate to. Flags are NF_NAT_RANGE_*, as in the model's NatRange. */
@@ -252,6 +260,7 @@ export interface XtNatRange {
   readonly portBase?: number;
 }
 
+/** What a target of x_tables does with a packet. */
 export type XtTarget =
   /** The standard target as iptables-nft never writes it: a plain verdict. */
   | { readonly kind: 'standard'; readonly verdict: Verdict }
@@ -341,7 +350,9 @@ export type XtTarget =
   | { readonly kind: 'trace' }
   | { readonly kind: 'audit'; readonly type: 'accept' | 'drop' | 'reject' };
 
+/** The `kind` of a target. */
 export type XtTargetKind = XtTarget['kind'];
+/** The target of one kind: `XtTargetOf<'dnat'>`. */
 export type XtTargetOf<K extends XtTargetKind> = Extract<XtTarget, { readonly kind: K }>;
 
 /** An extension as the model has it, and as the decoders take it. */
