@@ -26,14 +26,19 @@ export function walkIndex({ tables, others }: RuleIndex): Cursor {
   /** What was changed on the way may be what the rules ask for. */
   const gather = (machine: Machine): void => {
     version = machine.state.version;
-    lists = others.length === 0 ? [] : [others];
+    lists = [];
+    positions = [];
+    if (others.length > 0) add(others);
     for (const { read, all, byValue } of tables) {
       const value = read(machine);
       if (value === null) continue;
       const list = value === undefined ? all : byValue.get(value);
-      if (list !== undefined) lists.push(list);
+      if (list !== undefined) add(list);
     }
-    positions = lists.map((list) => firstAbove(list, last));
+  };
+  const add = (list: readonly number[]): void => {
+    lists.push(list);
+    positions.push(last === -1 ? 0 : firstAbove(list, last));
   };
 
   return {

@@ -45,6 +45,7 @@ export function compileRuleset(ruleset: Ruleset): Program {
     else list.push(rule);
   }
   const scopes = new Map<string, TableScope>();
+  const tables = new Map<string, Map<string, CompiledChain>>();
   const chains = new Map<string, CompiledChain>();
   const scopeOf = (named: Named): TableScope => {
     const key = tableKey(named);
@@ -55,11 +56,11 @@ export function compileRuleset(ruleset: Ruleset): Program {
   for (const chain of ruleset.chains) {
     const key = tableKey(chain);
     const own = rules.get(`${key} ${chain.name}`) ?? [];
-    const target = (name: string): CompiledChain | undefined => chains.get(`${key} ${name}`);
-    chains.set(
-      `${key} ${chain.name}`,
-      compileChain(chain, own, () => scopeOf(chain), target),
-    );
+    const table = tables.get(key) ?? new Map<string, CompiledChain>();
+    tables.set(key, table);
+    const compiled = compileChain(chain, own, () => scopeOf(chain), table);
+    table.set(chain.name, compiled);
+    chains.set(`${key} ${chain.name}`, compiled);
   }
   const dormant = new Set(
     ruleset.tables
@@ -80,7 +81,7 @@ function compileChain(
   chain: Chain,
   rules: readonly Rule[],
   scope: () => TableScope,
-  target: CompiledChain['target'],
+  table: ReadonlyMap<string, CompiledChain>,
 ): CompiledChain {
   const compiled: (CompiledRule | undefined)[] = [];
   let index: RuleIndex | undefined | 'not-yet' = 'not-yet';
@@ -93,7 +94,7 @@ function compileChain(
   };
   return {
     chain,
-    target,
+    target: (name) => table.get(name),
     rule: (position) => (compiled[position] ??= compileRule(position)),
     walk: () => {
       if (index === 'not-yet') index = createRuleIndex(rules);

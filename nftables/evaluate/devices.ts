@@ -14,7 +14,7 @@ export function inputOf({ packet, machine }: Journey): Device {
   const { value, known } = sourceOf(machine.state);
   const foreign =
     packet.direction === 'forward' || machine.host.isLocal(packet.family, value, known) === no;
-  return foreign ? anyDevice(machine.host, isNoLoopback) : anyDevice(machine.host);
+  return foreign ? anyForeignDevice(machine.host) : anyDevice(machine.host);
 }
 
 /** The device that was named, or that the route to the packet's destination leads to. */
@@ -29,17 +29,30 @@ export function outputOf({ packet, machine }: Journey, state: PacketState): Devi
   const leads = route === undefined || route === 'none' ? [] : route.interfaces;
   const [only] = leads;
   if (only !== undefined && leads.length === 1) return host.device(only);
-  if (leads.length > 1) return anyDevice(host, ({ name }) => leads.includes(name));
+  if (leads.length > 1) return inCommon(host, ({ name }) => leads.includes(name));
   const local = host.isLocal(state.family, value, known);
-  return local === no ? anyDevice(host, isNoLoopback) : anyDevice(host);
+  return local === no ? anyForeignDevice(host) : anyDevice(host);
 }
 
-function isNoLoopback({ type }: Interface): boolean {
-  return type !== loopbackType;
+/** What all devices have in common: worked out once for all questions. */
+export const anyDevice = remembered((host) => inCommon(host, () => true));
+/** What all have in common by which something may come from another host. */
+const anyForeignDevice = remembered((host) =>
+  inCommon(host, ({ type }: Interface) => type !== loopbackType),
+);
+
+function remembered(find: (host: Host) => Device): (host: Host) => Device {
+  const known = new WeakMap<Host, Device>();
+  return (host) => {
+    const before = known.get(host);
+    if (before !== undefined) return before;
+    const device = find(host);
+    known.set(host, device);
+    return device;
+  };
 }
 
-/** What all devices of a kind have in common. */
-export function anyDevice(host: Host, isMeant: (one: Interface) => boolean = () => true): Device {
+function inCommon(host: Host, isMeant: (one: Interface) => boolean): Device {
   const all = host.environment.interfaces?.filter(isMeant).map(({ name }) => host.device(name));
   const [first, ...others] = all ?? [];
   if (first === undefined) return someDevice;

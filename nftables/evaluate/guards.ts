@@ -226,7 +226,7 @@ function payloadReader(
     const there = reaches(state, at + load.length);
     if (there === no) return null;
     if (there !== yes || length > load.length) return undefined;
-    return maskedKey(scratch, mask, length, state.bytes.subarray(at), state.known.subarray(at));
+    return maskedKey(scratch, mask, length, state.bytes, state.known, at);
   };
 }
 
@@ -236,11 +236,12 @@ function maskedKey(
   length: number,
   bytes: Uint8Array,
   known: Uint8Array,
+  at = 0,
 ): number | string | undefined {
   for (let index = 0; index < length; index++) {
     const bits = mask === undefined ? 255 : (mask[index] ?? 0);
-    if (((known[index] ?? 0) & bits) !== bits) return undefined;
-    scratch[index] = (bytes[index] ?? 0) & bits;
+    if (((known[at + index] ?? 0) & bits) !== bits) return undefined;
+    scratch[index] = (bytes[at + index] ?? 0) & bits;
   }
   return keyOf(scratch, 0, length);
 }

@@ -1,6 +1,7 @@
 /** @module The environment, made ready for questions: devices by name, routes by prefix. */
-import { type PartialBytes, parsePrefix } from './address.ts';
+import { parsePrefix } from './address.ts';
 import type { Device } from './machine.ts';
+import { routeTables } from './routes.ts';
 import { isEqual, maybe, no, type Ternary, yes } from './ternary.ts';
 import type { Environment, Route } from './types.ts';
 
@@ -20,17 +21,15 @@ export interface Host {
 export const noDevice: Device = { present: no };
 export const someDevice: Device = { present: yes };
 
-interface ParsedRoute extends PartialBytes {
-  readonly route: Route;
-  readonly length: number;
-}
-
 /** Order of the policy rules 0, 32766 and 32767. */
-const tables = ['local', 'main', 'default'] as const;
+const localTable = ['local'] as const;
+const otherTables = ['main', 'default'] as const;
 
 export function prepareHost(environment: Environment): Host {
   const devices = new Map<string, Device>();
-  for (const { name, index, type, group, kind } of environment.interfaces ?? []) {
+  const masters = new Map<string, string>();
+  for (const { name, index, type, group, kind, master } of environment.interfaces ?? []) {
+    if (master !== undefined) masters.set(name, master);
     devices.set(name, {
       present: yes,
       text: name,
@@ -41,7 +40,10 @@ export function prepareHost(environment: Environment): Host {
       kind: kind ?? null,
     });
   }
-  const routes = environment.routes === undefined ? undefined : sortRoutes(environment.routes);
+  const routes =
+    environment.routes === undefined
+      ? undefined
+      : { ip: routeTables(environment.routes, 'ip'), ip6: routeTables(environment.routes, 'ip6') };
   const addresses = {
     ip: localAddresses(environment, 'ip'),
     ip6: localAddresses(environment, 'ip6'),
@@ -55,13 +57,8 @@ export function prepareHost(environment: Environment): Host {
     names: readonly string[],
   ): Route | 'none' | undefined {
     for (const name of names) {
-      for (const candidate of routes?.get(`${family} ${name}`) ?? []) {
-        const match = covers(candidate, value, known);
-        if (match === no) continue;
-        if (match === maybe) return undefined;
-        if (candidate.route.type === 'throw') break;
-        return candidate.route;
-      }
+      const route = routes?.[family].get(name)?.find(value, known);
+      if (route !== undefined) return route === 'unknown' ? undefined : route;
     }
     return 'none';
   }
@@ -75,7 +72,7 @@ export function prepareHost(environment: Environment): Host {
       return device;
     },
     masterOf(name) {
-      const master = environment.interfaces?.find((one) => one.name === name)?.master;
+      const master = name === undefined ? undefined : masters.get(name);
       return master === undefined ? undefined : this.device(master);
     },
     addressesOf: (name, family) =>
@@ -85,7 +82,7 @@ export function prepareHost(environment: Environment): Host {
         .flatMap((text) => parsePrefix(text.replace(/\/.*/, ''), family)?.bytes ?? []),
     isLocal(family, value, known) {
       if (routes !== undefined) {
-        const route = find(family, value, known, ['local']);
+        const route = find(family, value, known, localTable);
         if (route !== undefined) return route !== 'none' && route.type === 'local' ? yes : no;
         return maybe;
       }
@@ -101,10 +98,10 @@ export function prepareHost(environment: Environment): Host {
     },
     route(family, value, known) {
       if (routes === undefined) return undefined;
-      const local = find(family, value, known, ['local']);
+      const local = find(family, value, known, localTable);
       if (local === undefined || local !== 'none') return local;
       if (environment.hasPolicyRouting === true) return undefined;
-      return find(family, value, known, tables.slice(1));
+      return find(family, value, known, otherTables);
     },
   };
 }
@@ -119,43 +116,4 @@ function localAddresses(environment: Environment, family: 'ip' | 'ip6'): readonl
   return (environment.interfaces ?? [])
     .flatMap((one) => one.addresses)
     .flatMap((text) => parsePrefix(text.replace(/\/.*/, ''), family)?.bytes ?? []);
-}
-
-/** Longest prefix first, then the smallest metric, by family and table. */
-function sortRoutes(routes: readonly Route[]): ReadonlyMap<string, readonly ParsedRoute[]> {
-  const sorted = new Map<string, ParsedRoute[]>();
-  for (const route of routes) {
-    const parsed = parsePrefix(route.destination, route.family);
-    if (parsed === undefined) continue;
-    const slash = route.destination.indexOf('/');
-    const length =
-      slash === -1 ? parsed.bytes.length * 8 : Number(route.destination.slice(slash + 1));
-    const key = `${route.family} ${tableName(route.table)}`;
-    const list = sorted.get(key) ?? [];
-    list.push({ ...parsed, route, length });
-    sorted.set(key, list);
-  }
-  for (const list of sorted.values()) {
-    list.sort((a, b) => b.length - a.length || a.route.metric - b.route.metric);
-  }
-  return sorted;
-}
-
-/** rt_tables: 255 local, 254 main, 253 default. */
-function tableName(table: Route['table']): string {
-  if (table === 255) return 'local';
-  if (table === 254) return 'main';
-  return table === 253 ? 'default' : String(table);
-}
-
-function covers(route: ParsedRoute, value: Uint8Array, known: Uint8Array): Ternary {
-  let result: Ternary = yes;
-  for (let index = 0; index < route.known.length; index++) {
-    const mask = route.known[index] ?? 0;
-    if (mask === 0) break;
-    const told = (known[index] ?? 0) & mask;
-    if ((((value[index] ?? 0) ^ (route.bytes[index] ?? 0)) & told) !== 0) return no;
-    if (told !== mask) result = maybe;
-  }
-  return result;
 }

@@ -7,7 +7,7 @@ import type { PacketState } from './state.ts';
 import { destinationOf } from './state.ts';
 import { maybe, no, type Ternary, yes } from './ternary.ts';
 import { lookUp } from './tracking.ts';
-import { type Journey, passHook } from './traverse.ts';
+import { type Journey, passHook, placeOf } from './traverse.ts';
 
 const loopbackType = 772;
 
@@ -39,41 +39,34 @@ function enter(journey: Journey): Entered | undefined {
     state = { ...state, conntrack: lookUp(packet, state) };
   }
   const master = host.masterOf(packet.inInterface);
-  const first = passHook(journey, 'ingress', state, {
-    input: device,
-    output: noDevice,
-    name: device.text,
-  });
+  const first = passHook(
+    journey,
+    'ingress',
+    state,
+    placeOf(state.family, device, noDevice, { name: device.text }),
+  );
   if (first === undefined) return undefined;
   const bridged = master?.kind === 'bridge';
   const input = bridged ? master : master === undefined ? device : anyDevice(host);
   state = first;
   if (bridged || device.kind === 'bridge' || device.kind === undefined) {
-    const port = {
-      family: 'bridge',
-      input: bridged ? device : anyDevice(host),
-      output: noDevice,
-    } as const;
-    const doubtful = !bridged && device.kind !== 'bridge';
+    const port = placeOf('bridge', bridged ? device : anyDevice(host), noDevice, {
+      doubtful: !bridged && device.kind !== 'bridge',
+    });
     for (const hook of ['prerouting', 'input'] as const) {
-      const next = passHook(journey, hook, state, { ...port, doubtful });
+      const next = passHook(journey, hook, state, port);
       if (next === undefined) return undefined;
       state = next;
     }
   }
   if (bridged) {
-    const again = passHook(journey, 'ingress', state, {
-      input,
-      output: noDevice,
-      name: input.text,
-    });
+    const bridge = placeOf(state.family, input, noDevice, { name: input.text });
+    const again = passHook(journey, 'ingress', state, bridge);
     if (again === undefined) return undefined;
     state = again;
   }
-  const routed = passHook(journey, 'prerouting', reassembled(journey, state), {
-    input: bridged ? input : device,
-    output: noDevice,
-  });
+  const place = placeOf(state.family, bridged ? input : device, noDevice);
+  const routed = passHook(journey, 'prerouting', reassembled(journey, state), place);
   return routed === undefined ? undefined : { state: routed, input };
 }
 
@@ -95,7 +88,7 @@ function travelIn(journey: Journey): PacketState | undefined {
 }
 
 function deliver(journey: Journey, { state, input }: Entered): PacketState | undefined {
-  return passHook(journey, 'input', state, { input, output: noDevice });
+  return passHook(journey, 'input', state, placeOf(state.family, input, noDevice));
 }
 
 function isForThisHost(
@@ -125,7 +118,8 @@ function passOn(journey: Journey, { state, input }: Entered): PacketState | unde
   const output = outputOf(journey, state);
   machine.state = state;
   spendHop(journey);
-  const forwarded = passHook(journey, 'forward', machine.state, { input, output });
+  const place = placeOf(state.family, input, output);
+  const forwarded = passHook(journey, 'forward', machine.state, place);
   return forwarded === undefined ? undefined : leave(journey, forwarded, input, output);
 }
 
@@ -146,27 +140,25 @@ function leave(
   input: Device,
   output: Device,
 ): PacketState | undefined {
-  let sent = passHook(journey, 'postrouting', state, { input, output });
+  let sent = passHook(journey, 'postrouting', state, placeOf(state.family, input, output));
   if (sent === undefined) return undefined;
   if (output.kind === 'bridge' || output.kind === undefined) {
-    const port = anyDevice(journey.machine.host);
+    const port = placeOf('bridge', noDevice, anyDevice(journey.machine.host), {
+      doubtful: output.kind !== 'bridge',
+    });
     for (const hook of ['output', 'postrouting'] as const) {
-      sent = passHook(journey, hook, sent, {
-        family: 'bridge',
-        input: noDevice,
-        output: port,
-        doubtful: output.kind !== 'bridge',
-      });
+      sent = passHook(journey, hook, sent, port);
       if (sent === undefined) return undefined;
     }
   }
-  return passHook(journey, 'egress', sent, { input: noDevice, output, name: output.text });
+  const place = placeOf(state.family, noDevice, output, { name: output.text });
+  return passHook(journey, 'egress', sent, place);
 }
 
 function travelOut(journey: Journey): PacketState | undefined {
   const start = reassembled(journey, journey.machine.state);
   const output = outputOf(journey, start);
-  const sent = passHook(journey, 'output', start, { input: noDevice, output });
+  const sent = passHook(journey, 'output', start, placeOf(start.family, noDevice, output));
   if (sent === undefined) return undefined;
   return leave(journey, sent, noDevice, rerouted(journey, start, sent, output));
 }

@@ -110,7 +110,7 @@ export function joinStates(
   return join(a, b, () => nextVersion(machine));
 }
 
-/** Fills the registers from `register` on; the rest of the last one is zero, as nft_reg_store8 and its like leave it. */
+/** Fills the registers from `register` on with the bytes from `at` on; the rest of the last one is zero, as nft_reg_store8 and its like leave it. */
 export function store(
   machine: Machine,
   register: number,
@@ -118,13 +118,15 @@ export function store(
   known: Uint8Array | undefined,
   length: number,
   origin: string,
+  at = 0,
 ): void {
   const start = register * 4;
   const end = Math.min(registerBytes, start + length);
   const padded = Math.min(registerBytes, start + ((length + 3) & ~3));
   for (let index = start; index < end; index++) {
-    machine.registers[index] = value[index - start] ?? 0;
-    machine.known[index] = known === undefined ? 255 : (known[index - start] ?? 0);
+    const from = at + index - start;
+    machine.registers[index] = value[from] ?? 0;
+    machine.known[index] = known === undefined ? 255 : (known[from] ?? 0);
   }
   for (let index = end; index < padded; index++) {
     machine.registers[index] = 0;

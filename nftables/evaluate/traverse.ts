@@ -31,13 +31,26 @@ export interface Journey extends Notes {
 
 /** Where a packet is. */
 export interface Place {
-  readonly family?: ProtocolFamily;
+  readonly family: ProtocolFamily;
   readonly input: Device;
   readonly output: Device;
   /** At ingress and egress: the device, if its name is known. */
-  readonly name?: string | undefined;
+  readonly name: string | undefined;
   /** The hook is one that the packet may not come by. */
-  readonly doubtful?: boolean;
+  readonly doubtful: boolean;
+}
+
+/** All places are made here: objects of one shape are what is fast to read. */
+export function placeOf(
+  family: ProtocolFamily,
+  input: Device,
+  output: Device,
+  {
+    name,
+    doubtful = false,
+  }: { readonly name?: string | undefined; readonly doubtful?: boolean } = {},
+): Place {
+  return { family, input, output, name, doubtful };
 }
 
 /** Of chains at one priority this many are tried in all orders: 120 of them. */
@@ -57,8 +70,8 @@ export function passHook(
   machine.state = state;
   // A chain of some device is met only if that one is meant.
   const byDevice = hook === 'ingress' || hook === 'egress';
-  const certain = place.doubtful !== true && (!byDevice || place.name !== undefined);
-  for (const stage of journey.stages(place.family ?? state.family, hook, place.name)) {
+  const certain = !place.doubtful && (!byDevice || place.name !== undefined);
+  for (const stage of journey.stages(place.family, hook, place.name)) {
     const next = passStage(journey, stage, certain);
     if (next === undefined) return undefined;
     machine.state = next;

@@ -3,7 +3,7 @@ import { type ConntrackMatch, conntrackStates, type XtMatch, type XtMatchOf } fr
 import { addressOf, addressType, isReversePath } from './expressions/fib.ts';
 import { packetType } from './expressions/meta.ts';
 import type { Machine } from './machine.ts';
-import { type Conntrack, stateBits, type Tuple } from './state.ts';
+import { addressAt, type Conntrack, stateBits, type Tuple } from './state.ts';
 import { isBetween, maybe, no, type Ternary, yes } from './ternary.ts';
 import {
   all,
@@ -113,13 +113,7 @@ function entryTest(machine: Machine, match: ConntrackMatch): Ternary {
     if (asked === undefined) return yes;
     if (original === undefined) return maybe;
     const [offset, length] = family === 'ip' ? [at[0], 4] : [at[1], 16];
-    return isInNetwork(
-      {
-        value: original.bytes.subarray(offset, offset + length),
-        known: original.known.subarray(offset, offset + length),
-      },
-      asked,
-    );
+    return isInNetwork(addressAt(original.bytes, original.known, offset, length), asked);
   };
   // What the answers look like depends on translations yet to come.
   const reply = (asked: unknown): Ternary => (asked === undefined ? yes : maybe);

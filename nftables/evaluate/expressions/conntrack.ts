@@ -150,7 +150,7 @@ function loadTuple(machine: Machine, key: CtKey, tuple: Tuple, register: number)
     [at, length] = [tuple.transportOffset + (source ? 0 : 2), 2];
   }
   if (at + length > tuple.bytes.length) return false;
-  store(machine, register, tuple.bytes.subarray(at), tuple.known.subarray(at), length, origin);
+  store(machine, register, tuple.bytes, tuple.known, length, origin, at);
   return true;
 }
 

@@ -11,6 +11,7 @@ import {
   storeUnknown,
   storeWord,
 } from '../machine.ts';
+import { type Address, addressAt } from '../state.ts';
 import { isEqual, maybe, no, type Ternary, yes } from '../ternary.ts';
 import type { Route } from '../types.ts';
 
@@ -76,15 +77,10 @@ export function compileFib(expression: ExpressionOf<'fib'>): Step {
   };
 }
 
-interface Address {
-  readonly value: Uint8Array;
-  readonly known: Uint8Array;
-}
-
 export function addressOf(machine: Machine, destination: boolean): Address {
   const { family, bytes, known } = machine.state;
-  const [at, length] = family === 'ip' ? [destination ? 16 : 12, 4] : [destination ? 24 : 8, 16];
-  return { value: bytes.subarray(at, at + length), known: known.subarray(at, at + length) };
+  if (family === 'ip') return addressAt(bytes, known, destination ? 16 : 12, 4);
+  return addressAt(bytes, known, destination ? 24 : 8, 16);
 }
 
 /** inet_dev_addr_type: what an address is to this host, or to one device of it. Undefined: not known. */

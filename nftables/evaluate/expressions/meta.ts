@@ -12,6 +12,7 @@ import {
   storeUnknown,
   storeWord,
 } from '../machine.ts';
+import { addressAt } from '../state.ts';
 import { maybe, no, yes } from '../ternary.ts';
 
 const UDP = 17;
@@ -225,8 +226,7 @@ export function packetType({ state, host, local, input }: Machine): number | und
   if (local) return multicast ? undefined : PACKET_HOST;
   if (multicast) return onLoopback ? undefined : PACKET_MULTICAST;
   if (family === 'ip6') return PACKET_HOST;
-  const address = bytes.subarray(at, at + length);
-  const addressKnown = known.subarray(at, at + length);
+  const { value: address, known: addressKnown } = addressAt(bytes, known, at, length);
   if (!addressKnown.every((mask) => mask === 255)) return undefined;
   if (address.every((byte) => byte === 255)) return onLoopback ? undefined : PACKET_BROADCAST;
   const route = host.route(family, address, addressKnown);

@@ -33,7 +33,7 @@ export function compilePayload(expression: ExpressionOf<'payload'>): Step {
     const at = start + offset;
     const there = reaches(state, at + length);
     if (there === no) return no;
-    store(machine, register, state.bytes.subarray(at), state.known.subarray(at), length, origin);
+    store(machine, register, state.bytes, state.known, length, origin, at);
     return there === yes ? yes : because(machine, missing);
   };
 }
@@ -75,14 +75,7 @@ function loadLink(machine: Machine, expression: ExpressionOf<'payload'>, origin:
   const { state } = machine;
   const present = hasLinkHeader(machine);
   if (present === no) return no;
-  store(
-    machine,
-    register,
-    state.link.subarray(offset),
-    state.linkKnown.subarray(offset),
-    length,
-    origin,
-  );
+  store(machine, register, state.link, state.linkKnown, length, origin, offset);
   if (present === maybe) machine.why = 'whether the packet has a link header is not known';
   return present;
 }

@@ -185,8 +185,18 @@ function compareBytes(a: Uint8Array, b: Uint8Array): number {
 }
 
 function compareAt(value: Uint8Array, at: number, key: Uint8Array): number {
-  for (let index = 0; index < key.length; index++) {
-    const difference = (value[at + index] ?? 0) - (key[index] ?? 0);
+  return compareParts(value, at, key, 0, key.length);
+}
+
+function compareParts(
+  a: Uint8Array,
+  atA: number,
+  b: Uint8Array,
+  atB: number,
+  length: number,
+): number {
+  for (let index = 0; index < length; index++) {
+    const difference = (a[atA + index] ?? 0) - (b[atB + index] ?? 0);
     if (difference !== 0) return difference;
   }
   return 0;
@@ -242,8 +252,8 @@ function holds(entry: Entry, fields: readonly Field[], value: Uint8Array, at: nu
   const { first, last = first } = entry;
   return fields.every(
     (field) =>
-      compareAt(value, at + field.at, part(first, field)) >= 0 &&
-      compareAt(value, at + field.at, part(last, field)) <= 0,
+      compareParts(value, at + field.at, first, field.at, field.length) >= 0 &&
+      compareParts(value, at + field.at, last, field.at, field.length) <= 0,
   );
 }
 

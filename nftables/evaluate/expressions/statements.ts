@@ -123,15 +123,8 @@ export function compileExthdr(expression: ExpressionOf<'exthdr'>): Step {
         store(machine, register, Uint8Array.of(1), undefined, 1, '');
         return yes;
       }
-      const at = 40 + offset;
-      store(
-        machine,
-        register,
-        state.bytes.subarray(at),
-        state.known.subarray(at),
-        length,
-        `${name} is not known`,
-      );
+      const origin = `${name} is not known`;
+      store(machine, register, state.bytes, state.known, length, origin, 40 + offset);
       return yes;
     }
     if (protocol === 'ipv4-option') return absent(machine);
