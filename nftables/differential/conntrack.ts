@@ -1,4 +1,5 @@
 /** @module Connections put into conntrack of the host under test, and all of them taken out again (ctnetlink). */
+import { existsSync, readFileSync } from 'node:fs';
 import { bytesOf } from './address.ts';
 import { attribute, be16, be32, nested, openNetfilter, request } from './netlink.ts';
 import { hasPorts, isIcmp, type Shot } from './shot.ts';
@@ -26,6 +27,8 @@ export interface ConntrackSocket {
   /** An established connection that this packet belongs to. */
   readonly add: (shot: Shot) => void;
   readonly flush: () => void;
+  /** How many connections it has refused so far, because there was one with the same addresses and ports. */
+  readonly refused: () => number;
 }
 
 export function openConntrack(): ConntrackSocket {
@@ -48,7 +51,20 @@ export function openConntrack(): ConntrackSocket {
         'flush',
       );
     },
+    refused: countRefused,
   };
+}
+
+/** A line of names and one of hexadecimal counters for each processor; of the namespace that this thread is in. */
+function countRefused(): number {
+  const path = '/proc/thread-self/net/stat/nf_conntrack';
+  if (!existsSync(path)) return 0;
+  const [names = [], ...processors] = readFileSync(path, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
+  const column = names.indexOf('insert_failed');
+  return processors.reduce((sum, one) => sum + Number.parseInt(one[column] ?? '0', 16), 0);
 }
 
 function newConnection(shot: Shot): Buffer {

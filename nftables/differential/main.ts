@@ -98,7 +98,8 @@ async function playOne(number: number): Promise<void> {
       for (const decision of round.decisions) {
         const { judgement, kinds } = decision;
         if (judgement === undefined) {
-          totals.unexplained += 1;
+          if (decision.isRefused) totals.refused += 1;
+          else totals.unexplained += 1;
           continue;
         }
         count(totals, judgement, kinds);
@@ -165,10 +166,11 @@ function progress({
   undetermined,
   rules,
   rulesHit,
+  refused,
   unexplained,
 }: Totals): string {
   const minutes = (performance.now() - started) / 60_000;
   const percent = (part: number, whole: number): string =>
     whole === 0 ? '-' : `${((100 * part) / whole).toFixed(1)} %`;
-  return `${rulesets} rulesets, ${decisions} decisions (${Math.round(decisions / minutes)} a minute), ${wrongOf(totals)} wrong, ${percent(undetermined, decisions)} undetermined, ${percent(rulesHit, rules)} of the rules hit, ${unexplained} unexplained`;
+  return `${rulesets} rulesets, ${decisions} decisions (${Math.round(decisions / minutes)} a minute), ${wrongOf(totals)} wrong, ${percent(undetermined, decisions)} undetermined, ${percent(rulesHit, rules)} of the rules hit, ${refused} refused by conntrack, ${unexplained} unexplained`;
 }

@@ -27,8 +27,10 @@ export interface Decision {
   readonly shot: Shot;
   readonly seen: Observation;
   readonly answer: Answer;
-  /** Undefined where the kernel lost the packet for reasons of its own. */
+  /** Undefined where the kernel lost the packet for reasons of its own, */
   readonly judgement: Judgement | undefined;
+  /** which is that conntrack refused its connection. */
+  readonly isRefused: boolean;
   readonly kinds: ReadonlySet<string>;
 }
 
@@ -48,20 +50,58 @@ export async function load(bench: Bench, script: Script): Promise<Loaded> {
   };
 }
 
-/** Sends them as packets that nothing is known of yet, and judges each. No two of one connection. */
-export function decide(bench: Bench, loaded: Loaded, shots: readonly Shot[]): Decision[] {
-  bench.conntrack.flush();
-  for (const shot of shots) if (shot.connection !== undefined) bench.conntrack.add(shot);
-  const seen = bench.oracle.fire(shots);
-  return shots.map((shot, index) => decisionOf(loaded, shot, seen[index] ?? noObservation));
+interface Asked {
+  readonly shot: Shot;
+  readonly answer: Answer;
 }
 
-const noObservation: Observation = { events: [], legacy: [], delivered: false, left: [] };
+/** Sends them as packets that nothing is known of yet, and judges each. No two of one connection. */
+export function decide(bench: Bench, loaded: Loaded, shots: readonly Shot[]): Decision[] {
+  const asked = apart(shots.map((shot) => ({ shot, answer: loaded.ask(questionOf(shot)) })));
+  const { conntrack } = bench;
+  conntrack.flush();
+  for (const { shot } of asked) if (shot.connection !== undefined) conntrack.add(shot);
+  const refused = conntrack.refused();
+  const seen = bench.oracle.fire(asked.map(({ shot }) => shot));
+  const decisions = asked.map((one, index) => decisionOf(loaded, one, seen[index] ?? unseen));
+  return withCauses(decisions, conntrack.refused() - refused);
+}
 
-function decisionOf(loaded: Loaded, shot: Shot, seen: Observation): Decision {
+const unseen: Observation = { events: [], legacy: [], delivered: false, left: [] };
+
+/**
+ * Two connections from one port whose destination NAT makes the same: the kernel gives the second another source port (nf_nat_used_tuple),
+ * which rules behind it see. Nothing in a question tells of other connections, so only the first is sent.
+ */
+function apart(asked: readonly Asked[]): readonly Asked[] {
+  const seen = new Map<string, 'as it is' | 'rewritten'>();
+  return asked.filter(({ shot, answer }) => {
+    const key = `${shot.family} ${shot.protocol} ${shot.source} ${shot.sourcePort}`;
+    const isRewritten = answer.rewrites.some(({ kind }) => kind === 'dnat' || kind === 'redirect');
+    const before = seen.get(key);
+    if (before !== undefined && (isRewritten || before === 'rewritten')) return false;
+    seen.set(key, isRewritten ? 'rewritten' : 'as it is');
+    return true;
+  });
+}
+
+/**
+ * Where NAT makes two connections the same and has no other port to choose, conntrack refuses the second one behind the last hook
+ * (__nf_conntrack_confirm counts it as insert_failed), and the packet is gone without a rule having dropped it.
+ */
+function withCauses(decisions: readonly Decision[], refused: number): Decision[] {
+  let left = refused;
+  return decisions.map((decision) => {
+    const { judgement, answer } = decision;
+    if (judgement !== undefined || left === 0 || answer.rewrites.length === 0) return decision;
+    left -= 1;
+    return { ...decision, isRefused: true };
+  });
+}
+
+function decisionOf(loaded: Loaded, { shot, answer }: Asked, seen: Observation): Decision {
   const course = courseOf(seen);
   const kernel = kernelVerdict(course, seen, (ended) => canDrop(loaded, ended));
-  const answer = loaded.ask(questionOf(shot));
   const kinds = new Set<string>();
   for (const key of course.matched) {
     for (const one of loaded.rules.get(key)?.expressions ?? []) kinds.add(kindOf(one));
@@ -71,6 +111,7 @@ function decisionOf(loaded: Loaded, shot: Shot, seen: Observation): Decision {
     seen,
     answer,
     judgement: kernel === undefined ? undefined : judge(shot, answer, kernel, seen),
+    isRefused: false,
     kinds,
   };
 }

@@ -20,7 +20,9 @@ export interface Totals {
   wrongArrivals: number;
   /** Right, with the rule among several candidates. */
   candidates: number;
-  /** The kernel lost the packet between two hooks: not counted as decisions. */
+  /** Conntrack refused the connection, behind all rules: not counted as decisions. */
+  refused: number;
+  /** The kernel lost the packet between two hooks: no decisions either. */
   unexplained: number;
   /** Batches sent again because the kernel could not hand over every trace. */
   repeated: number;
@@ -40,6 +42,7 @@ export const createTotals = (): Totals => ({
   wrongPaths: 0,
   wrongArrivals: 0,
   candidates: 0,
+  refused: 0,
   unexplained: 0,
   repeated: 0,
   rules: 0,
