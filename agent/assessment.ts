@@ -1,5 +1,6 @@
 /** @module One provider, judged on this node: rounds go in, findings and the status document come out. */
 
+import type { Context } from '../checks/check.ts';
 import type { Family } from '../checks/family.ts';
 import type { Host } from '../checks/host/host.ts';
 import type { Network } from '../checks/host/network.ts';
@@ -10,7 +11,14 @@ import { peerBudget } from './conntrack-budget.ts';
 import { type Change, createFindings, type FindingStore, findingKey } from './findings.ts';
 import { blameFirewall } from './firewall-blame.ts';
 import { describeFinding } from './messages.ts';
-import type { AgentPresence, Finding, PeerStatus, Readiness, StatusDocument } from './model.ts';
+import type {
+  AgentPresence,
+  Finding,
+  FindingTarget,
+  PeerStatus,
+  Readiness,
+  StatusDocument,
+} from './model.ts';
 import type { Node } from './node.ts';
 import type { Peer } from './peer-list.ts';
 import { fullMeshLimit, type PlannedTest, planRound } from './plan.ts';
@@ -37,6 +45,8 @@ export interface AssessmentOptions {
   readonly everyPeer: boolean;
   /** How old the answers of peers may be; the agent is content with those of the peer's last round. */
   readonly verdictSeconds: () => number;
+  /** What was noticed to vanish from the firewall's rules; absent in a check, which looks once. */
+  readonly wipes?: Context['wipes'];
   /** Wraps the sockets, so that probes can be counted by the kind of requirement that sends them. */
   readonly networkFor?: (kind: Kind) => Network;
 }
@@ -62,7 +72,7 @@ export interface Assessment {
   /** What checks are given, for tests outside of a round. */
   shared(): SharedContext;
   round(peers: readonly Peer[], signal: AbortSignal, hooks?: RoundHooks): Promise<void>;
-  /** Asks the firewall's rules anew, after they changed, about every path that was asked about before. Sends nothing. */
+  /** Asks the firewall's rules anew, after they changed, about everything that was asked of them before. Sends nothing. */
   reviewFirewall(signal: AbortSignal, hooks?: RoundHooks): Promise<void>;
   /** Turns old results into `stale`; for whoever reads between rounds. */
   expire(): readonly Change[];
@@ -97,10 +107,13 @@ export function createAssessment(options: AssessmentOptions): Assessment {
       timeoutMs: values.timeoutSeconds * 1000,
       facts: chosen?.facts ?? nothingKnown,
       options: chosen?.resolved.options ?? {},
+      distribution: chosen?.resolved.distribution ?? '',
       interfaces: chosen?.resolved.interfaces ?? [],
       tryModules: values.tryModules,
       features: catalogue.features,
       knownConfigurations: configurations,
+      ruleOwners: catalogue.ruleOwners,
+      ...(options.wipes === undefined ? {} : { wipes: options.wipes }),
     };
   }
 
@@ -126,14 +139,9 @@ export function createAssessment(options: AssessmentOptions): Assessment {
   function keepFirewallTests(tests: readonly PlannedTest[]): void {
     for (const test of tests) {
       const { requirement, target } = test;
-      if (requirement.kind !== 'host-firewall' || target.scope === 'node') continue;
+      if (!byRules.has(requirement.kind)) continue;
       const { id, level } = requirement;
-      const { name, address, family, direction = 'outbound' } = target;
-      const key = findingKey({
-        requirement: id,
-        level,
-        target: { scope: 'peer', name, address, family, direction },
-      });
+      const key = findingKey({ requirement: id, level, target: targetOf(target) });
       firewallTests.set(key, test);
     }
   }
@@ -250,6 +258,15 @@ export function createAssessment(options: AssessmentOptions): Assessment {
       ),
     readiness: () => readinessOf(store.list(), nodeName),
   };
+}
+
+/** Kinds that are answered by the firewall's rules alone. */
+const byRules: ReadonlySet<Kind> = new Set<Kind>(['host-firewall', 'firewall-wipe']);
+
+function targetOf(target: PlannedTest['target']): FindingTarget {
+  if (target.scope === 'node') return target;
+  const { name, address, family, direction = 'outbound' } = target;
+  return { scope: 'peer', name, address, family, direction };
 }
 
 /** A round that hangs must not keep its findings fresh for ever. */

@@ -22,8 +22,10 @@ import { describeProviders } from './providers-command.ts';
 import { renderReport } from './report.ts';
 import { createScheduler } from './scheduler.ts';
 import { createServer, listen } from './server.ts';
+import { steadyNowMs, wallTimeOf } from './steady-clock.ts';
 import { packageVersion } from './version.ts';
 import { watchFile } from './watch-file.ts';
+import { createWipeAlarm } from './wipe-alarm.ts';
 import { runWish } from './wishes.ts';
 
 /** A round that has not moved for so many intervals is stuck. */
@@ -110,6 +112,10 @@ async function createAgent(
       }),
   });
   setup = setupOf(loaded, catalogue);
+  const alarm = createWipeAlarm({
+    owners: () => setup.catalogue.ruleOwners,
+    now: () => wallTimeOf(steadyNowMs()),
+  });
 
   function setupOf(next: LoadedConfiguration, rules: Catalogue): Setup {
     return {
@@ -137,6 +143,7 @@ async function createAgent(
       takesTurns: true,
       everyPeer: false,
       verdictSeconds: () => verdictSecondsOf(setup.loaded),
+      wipes: () => alarm.open(),
       networkFor: (kind) =>
         isProbing(kind) ? countedNetwork(node.host.network, kind, metrics) : node.host.network,
     });
@@ -186,6 +193,7 @@ async function createAgent(
   const firewall = createFirewallGuard({
     node,
     log,
+    alarm,
     onChange: () => {
       metrics.rulesetChanged();
     },
@@ -319,8 +327,8 @@ async function createAgent(
     addresses: () => bound,
     start() {
       process.on('SIGHUP', onHangup);
-      scheduler.start();
       firewall.start();
+      scheduler.start();
     },
     async [Symbol.asyncDispose]() {
       process.off('SIGHUP', onHangup);

@@ -1,17 +1,19 @@
 /** @module Keeps what is known of the firewall's rules true between the rounds: changes that the kernel tells, and a look now and then. */
 import type { Logger } from 'pino';
+import type { FirewallView } from '../checks/host/firewall.ts';
+import type { Host } from '../checks/host/host.ts';
 import { pause } from '../checks/time.ts';
 import { createReviews } from './firewall-reviews.ts';
 import { type ChangeMaker, watchFirewall } from './firewall-watch.ts';
-import type { Node } from './node.ts';
-import { createWipeAlarm } from './wipe-alarm.ts';
+import type { WipeAlarm } from './wipe-alarm.ts';
 
 /** Legacy iptables and ipset tell no changes, and a host may have no nf_tables to watch: so often the rules are looked at. */
 const lookAgainMs = 30_000;
 
 export interface FirewallGuardOptions {
-  readonly node: Pick<Node, 'host' | 'firewallView'>;
+  readonly node: { readonly host: Pick<Host, 'firewall'> };
   readonly log: Pick<Logger, 'debug' | 'warn' | 'error'>;
+  readonly alarm: WipeAlarm;
   /** Asks the rules anew about everything that was asked before; they have just been read. */
   readonly review: (signal: AbortSignal) => Promise<void>;
   readonly onChange: (maker: ChangeMaker | undefined) => void;
@@ -22,20 +24,22 @@ export interface FirewallGuard extends AsyncDisposable {
 }
 
 export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuard {
-  const { node, log } = options;
+  const { node, log, alarm } = options;
   const ending = new AbortController();
   const { signal } = ending;
-  const alarm = createWipeAlarm();
+
+  let looked: FirewallView | undefined;
 
   /** Reads the rules, and says in the log what vanished from them. */
   async function read(): Promise<void> {
     const reading = await node.host.firewall();
     if (!reading.readable) return;
-    const { wiped, restored } = alarm.look(reading.view.ruleset);
+    looked = reading.view;
+    const { wiped, over } = alarm.look(reading.view.ruleset);
     for (const { owner, place, what, lost, process } of wiped) {
       log.warn({ owner, place, what, lost, process }, 'firewall rules of a provider were wiped');
     }
-    for (const { owner, place } of restored) {
+    for (const { owner, place } of over) {
       log.warn({ owner, place }, 'firewall rules of a provider are there again');
     }
   }
@@ -57,9 +61,9 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
     for (;;) {
       await pause(lookAgainMs, signal);
       if (signal.aborted) return;
-      const before = node.firewallView();
-      await read();
-      if (node.firewallView() !== before) reviews.changed();
+      // What is new is looked at in the review: by then the kernel has told who made it.
+      const reading = await node.host.firewall();
+      if (reading.readable && reading.view !== looked) reviews.changed();
     }
   }
 

@@ -99,6 +99,7 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
     case 'policy-routing':
     case 'device-conflict':
     case 'datastore':
+    case 'firewall-wipe':
     case 'agent':
       return kind;
   }

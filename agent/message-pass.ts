@@ -28,6 +28,8 @@ export function passMessage(facts: Facts): string {
       return `no ${get('device')} device is in the way on UDP port ${get('port')}`;
     case 'datastore':
       return `${get('store')} answers: ${get('healthy')}`;
+    case 'firewall-wipe':
+      return 'nobody took away the rules that the provider and kube-proxy wrote';
     case 'icmp-echo':
       return `answers${rtt}`;
     case 'udp-port':

@@ -83,4 +83,18 @@ export const nodeWords = {
     message: ({ get }) => `no endpoint of ${get('store')} was given`,
     next: ({ get }) => `--set ${get('option')}=URL[,URL]`,
   },
+  'firewall-rules-wiped': {
+    message: ({ get, has }) => {
+      const by = has('process')
+        ? `; ${get('process')}${has('pid') ? ` (pid ${get('pid')})` : ''} took them away`
+        : '';
+      const advice = has('advice') ? `. Against the next time: ${get('advice')}` : '';
+      return `rules of ${get('owners')} are gone from the firewall: ${get('lost')}${by}${advice}`;
+    },
+    next: () => 'nft list ruleset; iptables-save; then start again what had written them',
+  },
+  'no-history': {
+    message: () =>
+      'what was in the firewall before cannot be told from a single look; the agent keeps looking',
+  },
 } as const satisfies Partial<Readonly<Record<Reason, Words>>>;

@@ -85,11 +85,11 @@ function itemsOf(findings: readonly Finding[], nodeName: string): Item[] {
 }
 
 /**
- * What the rules do not tell, probes do: the requirement of the path itself speaks for that. Without this a node whose firewall may
- * not be read, or that has eBPF programs, could never be ready.
+ * What the rules do not tell, probes do: the requirement of the path itself speaks for that, and for rules that went. Without this a
+ * node whose firewall may not be read, or that has eBPF programs, could never be ready.
  */
 export function isUntoldByRules({ kind, outcome }: Pick<Finding, 'kind' | 'outcome'>): boolean {
-  return kind === 'host-firewall' && outcome === 'unknown';
+  return (kind === 'host-firewall' || kind === 'firewall-wipe') && outcome === 'unknown';
 }
 
 type Identity = Pick<Item, 'name' | 'peer' | 'family' | 'direction'>;

@@ -98,7 +98,7 @@ function keyOf(finding: Finding, mark: Mark): string {
   if (mark === 'skip') return `skip ${reason}`;
   // What the rules let pass, and why they do not tell, is one line for all requirements.
   if (kind === 'host-firewall' && mark === 'pass') return 'pass host-firewall';
-  if (isUntoldByRules(finding)) return `${mark} host-firewall ${reason}`;
+  if (isUntoldByRules(finding)) return `${mark} ${kind} ${reason}`;
   if (mark === 'pass') return target.scope === 'node' ? `pass ${kind}` : `pass ${requirement}`;
   const direction = target.scope === 'peer' ? target.direction : 'node';
   return [mark, requirement, reason, direction].join(' ');
@@ -115,7 +115,8 @@ function isFolded({ mark, findings }: Entry): boolean {
 function isManyRequirements({ mark, findings }: Entry): boolean {
   const [first] = findings;
   if (first === undefined || findings.length < 2) return false;
-  if (first.kind === 'host-firewall') return mark === 'pass' || first.outcome === 'unknown';
+  if (isUntoldByRules(first)) return true;
+  if (first.kind === 'host-firewall') return mark === 'pass';
   return mark === 'pass' && first.target.scope === 'node';
 }
 

@@ -1,28 +1,45 @@
 /** @module Notices when rules of a network provider or of kube-proxy vanish, between one picture of the firewall and the next. */
 import type { Ruleset } from 'node-nftables';
 import {
-  isRestored,
+  isOver,
+  type NamedOwner,
+  type NoticedWipe,
   printOf,
   type RulesPrint,
-  type Wipe,
   wipesOf,
-} from '../checks/firewall-wipe.ts';
+} from '../checks/wiped-rules.ts';
+import type { RuleOwners } from '../rules/rule-owners.ts';
 import type { ChangeMaker } from './firewall-watch.ts';
 
 /** More changes than this between two pictures, and nobody is named. */
 const mostMakers = 64;
+/** So many wipes are remembered; a ruleset has fewer places than that. */
+const mostWipes = 64;
+
+export interface WipeAlarmOptions {
+  /** Whose rules there may be; others after the catalogue was read anew. */
+  readonly owners: () => RuleOwners;
+  /** The time of day, in milliseconds. */
+  readonly now: () => number;
+}
 
 export interface WipeAlarm {
   /** A change was made; the next picture shows what it did. */
   changed(maker: ChangeMaker | undefined): void;
-  /** Compares this picture with the one before: what was wiped meanwhile, and what of earlier wipes is there again. */
-  look(ruleset: Ruleset): { readonly wiped: readonly Wipe[]; readonly restored: readonly Wipe[] };
+  /** Compares this picture with the one before: what was wiped meanwhile, and which earlier wipes are over. */
+  look(ruleset: Ruleset): {
+    readonly wiped: readonly NoticedWipe[];
+    readonly over: readonly NoticedWipe[];
+  };
+  /** Wipes that are not over, the oldest first; undefined before the first picture. */
+  open(): readonly NoticedWipe[] | undefined;
 }
 
-export function createWipeAlarm(): WipeAlarm {
+export function createWipeAlarm(options: WipeAlarmOptions): WipeAlarm {
   let seen: Ruleset | undefined;
   let before: RulesPrint | undefined;
-  let open: readonly Wipe[] = [];
+  let printed = '';
+  let open: readonly NoticedWipe[] = [];
   let makers = new Map<number, ChangeMaker>();
 
   return {
@@ -30,16 +47,35 @@ export function createWipeAlarm(): WipeAlarm {
       if (maker !== undefined && makers.size < mostMakers) makers.set(maker.pid, maker);
     },
     look(ruleset) {
-      if (ruleset === seen) return { wiped: [], restored: [] };
+      if (ruleset === seen) return { wiped: [], over: [] };
       seen = ruleset;
-      const after = printOf(ruleset);
+      const owners = namedOwners(options.owners());
+      // What is known by other names now would look as if it had gone.
+      const names = JSON.stringify(owners);
+      if (names !== printed) before = undefined;
+      printed = names;
+      const after = printOf(ruleset, owners);
       const processes = [...makers.values()];
       makers = new Map();
-      const wiped = before === undefined ? [] : wipesOf({ before, after, processes });
-      const restored = open.filter((wipe) => isRestored(wipe, after));
-      open = [...open.filter((wipe) => !restored.includes(wipe)), ...wiped];
+      const noticedAt = new Date(options.now()).toISOString();
+      const wiped =
+        before === undefined
+          ? []
+          : wipesOf({ before, after, processes }, owners).map((wipe) => ({ ...wipe, noticedAt }));
+      const over = open.filter((wipe) => isOver(wipe, after));
+      open = [...open.filter((wipe) => !over.includes(wipe)), ...wiped].slice(-mostWipes);
       before = after;
-      return { wiped, restored };
+      return { wiped, over };
     },
+    open: () => (before === undefined ? undefined : open),
   };
+}
+
+function namedOwners({ owners }: RuleOwners): readonly NamedOwner[] {
+  return [...owners].map(([name, { chains, tables, processes }]) => ({
+    name,
+    chains,
+    tables,
+    processes,
+  }));
 }

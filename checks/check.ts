@@ -1,10 +1,11 @@
 /** @module The one interface of every check, and the words of its answers. */
+import type { RuleOwners } from '../rules/rule-owners.ts';
 import type { Feature, Kind, ParamsByKind } from '../rules/schema.ts';
 import type { Family } from './family.ts';
 import type { FirewallPlace } from './firewall-verdict.ts';
 import type { Host } from './host/host.ts';
 import type { PeerChannel } from './peer-channel.ts';
-import type { Remedy } from './remedy/remedy.ts';
+import type { NoticedWipe } from './wiped-rules.ts';
 
 /** Knows how to test one kind of requirement, against this node or against one peer. */
 export interface Check<K extends Kind> {
@@ -51,6 +52,7 @@ export interface Context {
   readonly facts: OverlayFacts;
   /** Option values of the chosen provider. */
   readonly options: Readonly<Record<string, string | number | boolean>>;
+  readonly distribution: string;
   /** Names of the network devices of the chosen provider; a trailing `*` matches any ending (`matchesName`). */
   readonly interfaces: readonly string[];
   /** Whether `--try-modules` was given: a feature may be tried in a throw-away namespace. */
@@ -59,6 +61,13 @@ export interface Context {
   readonly features: ReadonlyMap<string, Feature>;
   /** The names of CNI configuration files of every known provider, by provider. */
   readonly knownConfigurations: ReadonlyMap<string, readonly string[]>;
+  /** Whose rules a firewall may hold, and who takes them away. */
+  readonly ruleOwners: RuleOwners;
+  /**
+   * What was taken from the firewall's rules and is not there again; undefined before anybody has looked. Absent where nobody keeps
+   * looking: a single look has no before.
+   */
+  readonly wipes?: () => readonly NoticedWipe[] | undefined;
 }
 
 /** How a node carries its pods' packets; compared between peers. Zero or empty where unknown. */
@@ -78,10 +87,16 @@ export type Answer =
       readonly evidence: Evidence;
       readonly culprit?: AnswerCulprit;
       /** What to type on this node; never said by a peer. */
-      readonly remedy?: readonly Remedy[];
+      readonly remedy?: readonly AnswerRemedy[];
     }
   | { readonly outcome: 'skip'; readonly reason: Reason; readonly evidence?: Evidence }
   | { readonly outcome: 'unknown'; readonly reason: Reason; readonly evidence?: Evidence };
+
+/** Commands, all of which are to be typed, in the words of whoever is in charge: a firewall's manager, the writer of the rules. */
+export interface AnswerRemedy {
+  readonly manager: string;
+  readonly commands: readonly string[];
+}
 
 /** Some but not all probes of a path were lost: which source ports lost theirs. */
 export interface PartialLoss {
@@ -133,6 +148,8 @@ export const reasons = [
   'no-endpoint-given',
   'policy-rule-missing',
   'policy-route-captures',
+  'firewall-rules-wiped',
+  'no-history',
   // a path
   'dropped',
   'dropped-by-sender-firewall',
@@ -192,7 +209,7 @@ export function fail(
   reason: Reason,
   evidence: Evidence,
   culprit?: AnswerCulprit,
-  remedy: readonly Remedy[] = [],
+  remedy: readonly AnswerRemedy[] = [],
 ): Answer {
   return {
     outcome: 'fail',

@@ -4,6 +4,7 @@ import type { Check } from './check.ts';
 import { cniFiles } from './cni-files.ts';
 import { datastore } from './datastore.ts';
 import { deviceConflict } from './device-conflict.ts';
+import { firewallWipe } from './firewall-wipe.ts';
 import { hostFirewall } from './host-firewall.ts';
 import { icmpEcho } from './icmp-echo.ts';
 import { ipProtocol } from './ip-protocol.ts';
@@ -24,6 +25,7 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'cni-files': cniFiles,
   datastore,
   'device-conflict': deviceConflict,
+  'firewall-wipe': firewallWipe,
   'host-firewall': hostFirewall,
   'icmp-echo': icmpEcho,
   'ip-protocol': ipProtocol,

@@ -1,4 +1,5 @@
 /** @module What every provider needs, added to each of them. Pure. */
+import type { RuleOwners } from './rule-owners.ts';
 import type {
   Catalogue,
   CatalogueRequirement,
@@ -12,13 +13,14 @@ export function assembleCatalogue(parts: {
   readonly written: ReadonlyMap<string, Provider>;
   readonly common: ReadonlyMap<string, CommonRequirement>;
   readonly features: ReadonlyMap<string, Feature>;
+  readonly ruleOwners: RuleOwners;
 }): Catalogue {
-  const { common, features } = parts;
+  const { common, features, ruleOwners } = parts;
   const written = new Map([...parts.written].sort(([left], [right]) => left.localeCompare(right)));
   const providers = new Map(
     [...written].map(([name, provider]) => [name, withCommon(provider, [...common.values()])]),
   );
-  return { providers, written, common, features };
+  return { providers, written, common, features, ruleOwners };
 }
 
 /** Adds what every provider needs, each in its place by id. What the provider says itself stands as it is. */

@@ -7,6 +7,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assembleCatalogue } from './common.ts';
+import type { RuleOwner, RuleRemover } from './rule-owners.ts';
 import type { Catalogue, CommonRequirement, Feature, Provider } from './schema.ts';
 
 /** Beside the built program, one folder above `rules`. */
@@ -19,6 +20,8 @@ interface Compiled {
   readonly providers: readonly Provider[];
   readonly common: readonly CommonRequirement[];
   readonly features: Readonly<Record<string, Feature>>;
+  readonly ruleOwners: Readonly<Record<string, RuleOwner>>;
+  readonly ruleRemovers: Readonly<Record<string, RuleRemover>>;
 }
 
 /** The catalogue of a directory as it was compiled; undefined where it was not, or not from these files. */
@@ -35,6 +38,10 @@ export async function readCompiled(directory: string): Promise<Catalogue | undef
     written: new Map(compiled.providers.map((provider) => [provider.provider, provider])),
     common: new Map(compiled.common.map((requirement) => [requirement.suffix, requirement])),
     features: new Map(Object.entries(compiled.features)),
+    ruleOwners: {
+      owners: new Map(Object.entries(compiled.ruleOwners)),
+      removers: new Map(Object.entries(compiled.ruleRemovers)),
+    },
   });
 }
 
@@ -45,6 +52,8 @@ export async function writeCompiled(directory: string, catalogue: Catalogue): Pr
     providers: [...catalogue.written.values()],
     common: [...catalogue.common.values()],
     features: Object.fromEntries(catalogue.features),
+    ruleOwners: Object.fromEntries(catalogue.ruleOwners.owners),
+    ruleRemovers: Object.fromEntries(catalogue.ruleOwners.removers),
   };
   await writeFile(join(directory, compiledFile), JSON.stringify(compiled));
 }

@@ -33,6 +33,7 @@ export function firewallParamsOf({
     case 'overlay-path':
     case 'latency':
     case 'datastore':
+    case 'firewall-wipe':
     case 'peer-agreement':
     case 'host-firewall':
       return undefined;

@@ -1,10 +1,11 @@
 /** @module Reads the catalogue: the files that come with the program, then those of an operator. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { type Document, isAlias, isNode, LineCounter, parseDocument, visit } from 'yaml';
 import { assembleCatalogue } from './common.ts';
 import { builtInDirectory } from './compiled.ts';
+import { type RuleOwner, RuleOwnersFile, type RuleRemover } from './rule-owners.ts';
 import {
   type Catalogue,
   CommonFile,
@@ -16,7 +17,12 @@ import {
   Provider,
   requirementSchemas,
 } from './schema.ts';
-import { commonProblems, featureProblems, providerProblems } from './semantics.ts';
+import {
+  commonProblems,
+  featureProblems,
+  providerProblems,
+  ruleOwnerProblems,
+} from './semantics.ts';
 import { type ShapeProblem, shapeProblems } from './shape.ts';
 import { unknownWord } from './suggest.ts';
 import { Type } from './type.ts';
@@ -49,9 +55,9 @@ const maximumFileBytes = 1024 * 1024;
 /**
  * Loads the built-in catalogue, then every directory in turn, or throws `CatalogueError`.
  *
- * Of a directory, `features.yaml` adds kernel features or replaces those of the same name, and `common.yaml` does so with
- * what every provider needs; every other `*.yaml` and `*.yml` file in it, or in its `providers` folder, is one provider. A
- * provider of a name that was there before replaces it as a whole.
+ * Of a directory, `features.yaml` adds kernel features or replaces those of the same name, and so do `common.yaml` with what every
+ * provider needs and `rule-owners.yaml` with the owners of firewall rules; every other `*.yaml` and `*.yml` file in it, or in its
+ * `providers` folder, is one provider. A provider of a name that was there before replaces it as a whole.
  */
 export async function loadCatalogue(
   options: {
@@ -65,7 +71,10 @@ export async function loadCatalogue(
   const problems: CatalogueProblem[] = [];
   const features = new Map<string, Feature>(options.base?.features);
   const common = new Map<string, CommonRequirement>(options.base?.common);
+  const owners = new Map<string, RuleOwner>(options.base?.ruleOwners.owners);
+  const removers = new Map<string, RuleRemover>(options.base?.ruleOwners.removers);
   const commonDocuments: ReadDocument[] = [];
+  const ownerDocuments: ReadDocument[] = [];
   const found = new Map<string, Source>();
 
   const own = options.base === undefined ? [options.builtIn ?? (await builtInDirectory())] : [];
@@ -79,6 +88,8 @@ export async function loadCatalogue(
         takeFeatures(document, features, problems);
       } else if (file.holds === 'common') {
         if (takeCommon(document, common, problems)) commonDocuments.push(document);
+      } else if (file.holds === 'rule-owners') {
+        if (takeRuleOwners(document, { owners, removers }, problems)) ownerDocuments.push(document);
       } else {
         takeProvider(document, here, problems);
       }
@@ -98,8 +109,14 @@ export async function loadCatalogue(
     const { requirements } = document.value as { requirements: readonly CommonRequirement[] };
     problems.push(...document.problems(commonProblems(requirements, all, features)));
   }
+  for (const document of ownerDocuments) {
+    const { owners: here = {} } = document.value as RuleOwnersDocument;
+    for (const [name, owner] of Object.entries(here)) {
+      problems.push(...document.problems(ruleOwnerProblems(owner, all, ['owners', name])));
+    }
+  }
   if (problems.length > 0) throw new CatalogueError(problems);
-  return assembleCatalogue({ written, common, features });
+  return assembleCatalogue({ written, common, features, ruleOwners: { owners, removers } });
 }
 
 interface Source {
@@ -116,12 +133,13 @@ interface ReadDocument {
 
 interface FileOfDirectory {
   readonly path: string;
-  readonly holds: 'features' | 'common' | 'provider';
+  readonly holds: 'features' | 'common' | 'rule-owners' | 'provider';
 }
 
 const holds: Readonly<Record<string, FileOfDirectory['holds']>> = {
   'features.yaml': 'features',
   'common.yaml': 'common',
+  'rule-owners.yaml': 'rule-owners',
 };
 
 async function listFiles(
@@ -245,6 +263,23 @@ function takeCommon(
     common.set(requirement.suffix, requirement);
   return true;
 }
+
+/** Whether the document has the right shape. */
+function takeRuleOwners(
+  document: ReadDocument,
+  into: { readonly owners: Map<string, RuleOwner>; readonly removers: Map<string, RuleRemover> },
+  problems: CatalogueProblem[],
+): boolean {
+  const wrong = shapeProblems(RuleOwnersFile, document.value);
+  problems.push(...document.problems(wrong));
+  if (wrong.length > 0) return false;
+  const { owners = {}, removers = {} } = document.value as RuleOwnersDocument;
+  for (const [name, owner] of Object.entries(owners)) into.owners.set(name, owner);
+  for (const [name, remover] of Object.entries(removers)) into.removers.set(name, remover);
+  return true;
+}
+
+type RuleOwnersDocument = Static<typeof RuleOwnersFile>;
 
 const CommonFrame = Type.Object(
   { ...CommonFile.properties, requirements: Type.Array(Type.Unknown()) },

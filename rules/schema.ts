@@ -1,5 +1,6 @@
 /** @module The shape of the catalogue: what a provider needs, as data. */
 import type { Static } from 'typebox';
+import type { RuleOwners } from './rule-owners.ts';
 import { Type } from './type.ts';
 
 /** How much a requirement matters. A failed `recommended` is a warning, a failed `info` information. */
@@ -124,6 +125,7 @@ export const paramsByKind = {
     /** Option that holds the endpoints, comma-separated URLs. */
     endpointsOption: Type.String(),
   }),
+  'firewall-wipe': object({}),
   /** Made of requirements with a port or protocol (rules/firewall.ts), and seldom written by hand. */
   'host-firewall': object({
     protocol: Type.Union([
@@ -409,4 +411,6 @@ export interface Catalogue {
   /** What every provider needs, by suffix. */
   readonly common: ReadonlyMap<string, CommonRequirement>;
   readonly features: ReadonlyMap<string, Feature>;
+  /** Whose rules a firewall may hold, and who takes them away. */
+  readonly ruleOwners: RuleOwners;
 }

@@ -1,5 +1,6 @@
 /** @module What a provider's file says that its schema cannot judge: names that must exist, values that must fit. Pure. */
 import { valueProblem } from './resolve.ts';
+import { providerName, type RuleOwner } from './rule-owners.ts';
 import type {
   CatalogueRequirement,
   CommonRequirement,
@@ -26,6 +27,7 @@ const scopesOf: { readonly [K in Kind]: readonly Scope[] } = {
   'port-owner': ['node'],
   'device-conflict': ['node'],
   datastore: ['node'],
+  'firewall-wipe': ['node'],
   'icmp-echo': ['peer'],
   'udp-port': ['peer', 'host-local'],
   'tcp-port': ['peer', 'host-local'],
@@ -73,6 +75,38 @@ export function commonProblems(
       ...placeProblems({ options: {} }, requirement, features, path),
     ];
   });
+}
+
+/** Lists what is wrong with an owner of firewall rules whose shape is right. */
+export function ruleOwnerProblems(
+  owner: RuleOwner,
+  providers: readonly Provider[],
+  path: Path,
+): ShapeProblem[] {
+  const valid = providers.map(({ provider }) => provider);
+  const conditionsOf = (
+    { when = {}, unless = {} }: Pick<RuleOwner, 'when' | 'unless'>,
+    at: Path,
+  ): ShapeProblem[] =>
+    Object.entries({ when, unless }).flatMap(([word, { [providerName]: wanted, ...rest }]) => {
+      const names = wanted === undefined ? [] : [wanted].flat().map(String);
+      const unknown = names
+        .filter((name) => !valid.includes(name))
+        .map((name) => ({
+          path: [...at, word, providerName],
+          message: unknownWord({ what: 'provider', word: name, valid }),
+        }));
+      return [...unknown, ...someProviderProblems(providers, rest, [...at, word])];
+    });
+  const nameless =
+    owner.chains.length + owner.tables.length > 0
+      ? []
+      : [{ path, message: 'nothing tells its rules: it names neither chains nor tables' }];
+  return [
+    ...nameless,
+    ...conditionsOf(owner, path),
+    ...owner.restore.flatMap((way, index) => conditionsOf(way, [...path, 'restore', index])),
+  ];
 }
 
 /** A provider that lacks the option, or the value, is none that the condition is about; one at least must have it. */

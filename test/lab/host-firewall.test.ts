@@ -6,7 +6,6 @@ import { said, theFinding } from '../support/document.ts';
 import { askFirewall, enterFirewallHost, nft } from '../support/firewall-host.ts';
 import { createLab, type Lab, type LabNode } from '../support/lab.ts';
 import { shell } from '../support/own-network.ts';
-import { until } from '../support/wait.ts';
 
 describe('the rules of this host', () => {
   beforeEach(() => {
@@ -158,32 +157,6 @@ describe('an agent', () => {
       expect(body).toMatch(/^cni_preflight_firewall_ruleset_changes_total [1-9]/m);
     }
     await agent.statusWhen('a pass again', isSaid('pass', 'ready'));
-  });
-
-  test('tells in its log whose rules were wiped, and who did it', async () => {
-    await n1.nft(`table ip filter {
-      chain KUBE-FORWARD { meta mark 0x4000 accept; ip protocol tcp counter; }
-      chain FORWARD { type filter hook forward priority 0; jump KUBE-FORWARD; }
-    }`);
-    await using agent = await n1.agent([...selection, '--interval', '3600', ...peers]);
-    const lines = (message: string): readonly unknown[] =>
-      agent.logs
-        .split('\n')
-        .filter((line) => line.includes(message))
-        .map((line) => JSON.parse(line) as unknown);
-    await agent.statusWhen('a round', ({ findings }) => findings.length > 0);
-    await n1.nft('delete table ip filter');
-    const [line] = await until('the wipe is told', async () => {
-      const found = lines('firewall rules of a provider were wiped');
-      return found.length === 0 ? undefined : found;
-    });
-    expect(line).toMatchObject({
-      owner: 'kube-proxy',
-      what: 'rules',
-      lost: 2,
-      process: { name: 'nft' },
-    });
-    expect(lines('wiped')).toHaveLength(1);
   });
 
   test('without CAP_NET_ADMIN it is unknown, and says so', async () => {

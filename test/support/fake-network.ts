@@ -192,10 +192,12 @@ export function peerContext(
     timeoutMs: 1000,
     facts: { provider: 'canal', encapsulation: 'vxlan', vni: 1, port: 8472, mtu: 1450 },
     options: {},
+    distribution: 'upstream',
     interfaces: [],
     tryModules: false,
     features: new Map(),
     knownConfigurations: new Map(),
+    ruleOwners: { owners: new Map(), removers: new Map() },
     ...rest,
   };
 }

@@ -74,6 +74,33 @@ describe('the words of a finding', () => {
       next: 'on worker-2: nft -a list ruleset | grep -nw 8472; iptables-save | grep -w -e 8472 -e policy -e DROP -e REJECT; then the network between (security groups), then this node',
     },
     {
+      reason: 'firewall-rules-wiped',
+      given: {
+        kind: 'firewall-wipe',
+        target: { scope: 'node' },
+        evidence: {
+          owners: 'kube-proxy, flannel',
+          lost: '4 rules of nf_tables ip nat',
+          process: 'firewalld',
+          pid: 712,
+          advice: 'FlushAllOnReload=no',
+        },
+      },
+      message:
+        'rules of kube-proxy, flannel are gone from the firewall: 4 rules of nf_tables ip nat; firewalld (pid 712) took them away. Against the next time: FlushAllOnReload=no',
+      next: 'nft list ruleset; iptables-save; then start again what had written them',
+    },
+    {
+      reason: 'firewall-rules-wiped',
+      given: {
+        kind: 'firewall-wipe',
+        target: { scope: 'node' },
+        evidence: { owners: 'kube-proxy', lost: '1 rule of iptables-legacy ip nat' },
+      },
+      message: 'rules of kube-proxy are gone from the firewall: 1 rule of iptables-legacy ip nat',
+      next: 'nft list ruleset; iptables-save; then start again what had written them',
+    },
+    {
       reason: 'dropped-by-sender-firewall',
       given: { kind: 'icmp-echo', evidence: { transport: 'icmp', errno: 'EPERM' } },
       message: 'ICMP echo: the firewall of this node drops what it sends',

@@ -599,6 +599,14 @@ describe('what the firewall’s rules say', () => {
     });
   });
 
+  test('nor does what of them was wiped, where they may not be read', () => {
+    const wipe = { kind: 'firewall-wipe', requirement: 'canal.firewall-wipe' } as const;
+    const path = passing({ peer: 'worker-2' });
+    const word = (one: Finding): string => readinessOf([path, one], own).readiness;
+    expect(word(unknowing({ ...wipe, reason: 'permission-denied' }))).toBe('ready');
+    expect(word(failing({ ...wipe, reason: 'firewall-rules-wiped' }))).toBe('not-ready');
+  });
+
   test('counts when they drop', () => {
     const drops = failing({
       ...rules,

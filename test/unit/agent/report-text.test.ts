@@ -273,6 +273,20 @@ describe('what the firewall’s rules say', () => {
     expect(lines[0]).toContain('CAP_NET_ADMIN');
   });
 
+  test('what was wiped, where it may not be looked at, is a line of its own', () => {
+    const untold = { outcome: 'unknown', reason: 'missing-net-admin' } as const;
+    const wipe = { ...untold, kind: 'firewall-wipe' } as const;
+    const lines = body([
+      finding({ ...rules, ...untold, requirement: 'canal.vxlan.firewall' }),
+      finding({ ...wipe, requirement: 'canal.firewall-wipe' }),
+      finding({ ...wipe, requirement: 'flannel.firewall-wipe' }),
+    ]);
+    expect(marksOf(lines)).toEqual(['UNKNOWN', 'UNKNOWN']);
+    expect(lines.join('\n')).toContain(
+      '2 of kind firewall-wipe: canal.firewall-wipe, flannel.firewall-wipe',
+    );
+  });
+
   test('a failure names the rule', () => {
     const decidedBy = 'inet filter input handle 12: udp dport 8472 drop';
     const lines = body([

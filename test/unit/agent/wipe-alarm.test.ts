@@ -1,6 +1,8 @@
 import type { Chain, Rule, Ruleset } from 'node-nftables';
 import { expect, test } from 'vitest';
-import { createWipeAlarm } from '../../../agent/wipe-alarm.ts';
+import { createWipeAlarm, type WipeAlarm } from '../../../agent/wipe-alarm.ts';
+import { openCatalogue } from '../../../rules/catalogue.ts';
+import type { RuleOwners } from '../../../rules/rule-owners.ts';
 import { inputBase, someChain, someRule } from '../../support/firewall.ts';
 
 /** INPUT leads to KUBE-FIREWALL, which holds so many rules. */
@@ -16,27 +18,55 @@ function picture(rules: number): Ruleset {
   return { tables: [], chains, rules: kept, sets: [], objects: [], flowtables: [], ipsets: [] };
 }
 
-const none = { wiped: [], restored: [] };
+const none = { wiped: [], over: [] };
+const { ruleOwners } = await openCatalogue();
+const noticedAt = '2026-11-24T04:00:00.000Z';
+
+function makeAlarm(owners: () => RuleOwners = () => ruleOwners): WipeAlarm {
+  return createWipeAlarm({ owners, now: () => Date.parse(noticedAt) });
+}
 
 test('what vanishes is told once, with who did it, and once more when it is there again', () => {
-  const alarm = createWipeAlarm();
+  const alarm = makeAlarm();
   expect(alarm.look(picture(0))).toEqual(none);
   expect(alarm.look(picture(3))).toEqual(none);
 
   alarm.changed({ pid: 42, name: 'nft' });
-  const { wiped, restored } = alarm.look(picture(0));
-  expect(restored).toEqual([]);
+  const { wiped, over } = alarm.look(picture(0));
+  expect(over).toEqual([]);
   expect(wiped).toMatchObject([
-    { owner: 'kube-proxy', what: 'rules', lost: 3, process: { pid: 42, name: 'nft' } },
+    { owner: 'kube-proxy', what: 'rules', lost: 3, process: { pid: 42, name: 'nft' }, noticedAt },
   ]);
+  expect(alarm.open()).toEqual(wiped);
   expect(alarm.look(picture(0))).toEqual(none);
 
-  expect(alarm.look(picture(2))).toEqual({ wiped: [], restored: wiped });
+  expect(alarm.look(picture(2))).toEqual({ wiped: [], over: wiped });
   expect(alarm.look(picture(2))).toEqual(none);
+  expect(alarm.open()).toEqual([]);
+});
+
+test('before the first picture nothing is known', () => {
+  const alarm = makeAlarm();
+  expect(alarm.open()).toBeUndefined();
+  alarm.look(picture(0));
+  expect(alarm.open()).toEqual([]);
+});
+
+test('rules that are known by other names from now on have not gone', () => {
+  let owners = ruleOwners;
+  const alarm = makeAlarm(() => owners);
+  alarm.look(picture(3));
+  const [name, owner] = [...ruleOwners.owners].find(([one]) => one === 'kube-proxy') ?? [];
+  if (name === undefined || owner === undefined) throw new Error('no kube-proxy');
+  owners = { ...ruleOwners, owners: new Map([[name, { ...owner, chains: ['KP-'] }]]) };
+  expect(alarm.look(picture(3))).toEqual(none);
+  owners = ruleOwners;
+  expect(alarm.look(picture(3))).toEqual(none);
+  expect(alarm.look(picture(0)).wiped).toMatchObject([{ owner: 'kube-proxy' }]);
 });
 
 test('fewer rules are no wipe, and neither is the same picture', () => {
-  const alarm = createWipeAlarm();
+  const alarm = makeAlarm();
   const many = picture(5);
   alarm.look(many);
   expect(alarm.look(many)).toEqual(none);
@@ -44,7 +74,7 @@ test('fewer rules are no wipe, and neither is the same picture', () => {
 });
 
 test('who takes away their own rules is not accused; among several, nobody is named', () => {
-  const alarm = createWipeAlarm();
+  const alarm = makeAlarm();
   alarm.look(picture(1));
   alarm.changed({ pid: 7, name: 'kube-proxy' });
   expect(alarm.look(picture(0))).toEqual(none);

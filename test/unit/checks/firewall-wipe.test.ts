@@ -1,135 +1,169 @@
-import type { Chain, Rule } from 'node-nftables';
 import { describe, expect, test } from 'vitest';
-import { isRestored, printOf, type RulesPrint, wipesOf } from '../../../checks/firewall-wipe.ts';
-import { inputBase, someChain, someRule } from '../../support/firewall.ts';
+import type { Answer, Context } from '../../../checks/check.ts';
+import { firewallWipe } from '../../../checks/firewall-wipe.ts';
+import type { FirewallReading } from '../../../checks/host/firewall.ts';
+import type { NoticedWipe } from '../../../checks/wiped-rules.ts';
+import { openCatalogue } from '../../../rules/catalogue.ts';
+import { fakeContext, fakeHost } from '../../support/fake-host.ts';
+import { someView } from '../../support/firewall.ts';
 
-/** A table of iptables: chain -> the chains that its rules jump to; `-` is a rule that jumps nowhere. Upper case INPUT hangs at a hook. */
-interface TableText {
-  readonly family?: 'ip' | 'ip6' | 'inet';
-  readonly table?: string;
-  readonly chains: Readonly<Record<string, readonly string[]>>;
-}
-
-function print(...tables: readonly TableText[]): RulesPrint {
-  const chains: Chain[] = [];
-  const rules: Rule[] = [];
-  for (const { family = 'ip', table = 'filter', chains: given } of tables) {
-    for (const [name, targets] of Object.entries(given)) {
-      const place = { family, table };
-      const { base: _, ...plain } = someChain({ ...place, name });
-      chains.push(/^(INPUT|FORWARD|base)/.test(name) ? { ...plain, base: inputBase } : plain);
-      for (const target of targets)
-        rules.push(
-          someRule({
-            ...place,
-            chain: name,
-            expressions:
-              target === '-' ? [] : [{ kind: 'verdict', verdict: { code: 'jump', chain: target } }],
-          }),
-        );
-    }
-  }
-  return printOf({ chains, rules });
-}
-
-const kube = { INPUT: ['KUBE-FIREWALL'], FORWARD: ['KUBE-FORWARD'] };
-const full: TableText = {
-  chains: { ...kube, 'KUBE-FIREWALL': ['-'], 'KUBE-FORWARD': ['-', '-'], other: ['-'] },
+const { ruleOwners } = await openCatalogue();
+const readable: FirewallReading = {
+  readable: true,
+  view: someView({}),
 };
+
 const nft = { pid: 42, name: 'nft' };
+function wipe(given: Partial<NoticedWipe> = {}): NoticedWipe {
+  return {
+    owner: 'kube-proxy',
+    place: 'nf_tables ip nat',
+    family: 'ip',
+    what: 'rules',
+    lost: 12,
+    chains: [],
+    elsewhere: [],
+    process: nft,
+    noticedAt: '2026-11-24T04:00:00.000Z',
+    ...given,
+  };
+}
 
-describe('the wipe alarm', () => {
-  test.each([
-    {
-      name: 'all chains deleted',
-      before: [full],
-      after: [{ chains: { INPUT: [], FORWARD: [], other: ['-'] } }],
-      want: [{ owner: 'kube-proxy', what: 'rules', lost: 3, process: nft }],
-    },
-    {
-      name: 'chains flushed and left empty',
-      before: [full],
-      after: [{ chains: { INPUT: [], FORWARD: [], 'KUBE-FIREWALL': [], 'KUBE-FORWARD': [] } }],
-      want: [{ owner: 'kube-proxy', what: 'rules', lost: 3 }],
-    },
-    {
-      name: 'a base chain flushed: its chains are there, and nothing leads to them',
-      before: [full],
-      after: [{ chains: { ...full.chains, FORWARD: [] } }],
-      want: [{ owner: 'kube-proxy', what: 'entries', lost: 1, chains: ['FORWARD'] }],
-    },
-    {
-      name: 'one table of two',
-      before: [full, { ...full, table: 'nat' }],
-      after: [full],
-      want: [{ owner: 'kube-proxy', place: 'nf_tables ip nat', what: 'rules' }],
-    },
-    {
-      name: 'IPv6 alone',
-      before: [full, { ...full, family: 'ip6' as const }],
-      after: [full],
-      want: [{ family: 'ip6', what: 'rules' }],
-    },
-    {
-      name: 'a table of nf_tables',
-      before: [{ table: 'calico', chains: { base: ['-'] } }],
-      after: [],
-      want: [{ owner: 'calico', what: 'rules', lost: 1 }],
-    },
-    {
-      name: 'two owners at once',
-      before: [full, { table: 'flannel-ipv4', chains: { base: ['-'] } }],
-      after: [],
-      want: [{ owner: 'kube-proxy' }, { owner: 'flannel' }],
-    },
-  ])('sounds: $name', ({ before, after, want }) => {
-    const wipes = wipesOf({ before: print(...before), after: print(...after), processes: [nft] });
-    expect(wipes).toHaveLength(want.length);
-    expect(wipes).toMatchObject(want);
+type Given = Partial<Pick<Context, 'options' | 'distribution' | 'facts'>> & {
+  readonly reading?: FirewallReading;
+};
+
+async function ask(wipes: Context['wipes'], given: Given = {}): Promise<Answer> {
+  const { reading = readable, ...rest } = given;
+  const context = fakeContext({
+    host: { ...fakeHost({}), firewall: async () => reading },
+    ruleOwners,
+    ...(wipes === undefined ? {} : { wipes }),
+    ...rest,
   });
+  return await firewallWipe.run({}, { scope: 'node' }, context);
+}
 
-  test.each([
-    { name: 'nothing changed', after: [full] },
-    {
-      name: 'fewer rules',
-      after: [{ chains: { ...kube, 'KUBE-FIREWALL': ['-'], 'KUBE-FORWARD': ['-'] } }],
-    },
-    {
-      name: 'a chain that it gave up, with the jump to it',
-      after: [{ chains: { INPUT: ['KUBE-FIREWALL'], FORWARD: [], 'KUBE-FIREWALL': ['-'] } }],
-    },
-    {
-      name: 'other names for its chains',
-      after: [
-        { chains: { INPUT: ['KUBE-X'], FORWARD: ['KUBE-Y'], 'KUBE-X': ['-'], 'KUBE-Y': ['-'] } },
+function word(answer: Answer): string {
+  return answer.outcome === 'pass' ? 'pass' : `${answer.outcome} ${answer.reason}`;
+}
+
+const runs = (provider: string): Pick<Context, 'facts'> => ({
+  facts: { provider, encapsulation: 'vxlan', vni: 1, port: 8472, mtu: 1450 },
+});
+
+describe('the check of wiped rules', () => {
+  test('fails with whose rules went, from where, by whom, and how they come back', async () => {
+    expect(await ask(() => [wipe()])).toEqual({
+      outcome: 'fail',
+      reason: 'firewall-rules-wiped',
+      culprit: { where: 'node', node: 'this' },
+      evidence: {
+        owners: 'kube-proxy',
+        lost: '12 rules of nf_tables ip nat',
+        noticedAt: '2026-11-24T04:00:00.000Z',
+        process: 'nft',
+        pid: 42,
+        advice: expect.stringContaining('flush ruleset') as string,
+      },
+      remedy: [
+        {
+          manager: 'kube-proxy',
+          commands: [
+            'kubectl -n kube-system delete pod -l k8s-app=kube-proxy --field-selector spec.nodeName=NODE',
+          ],
+        },
       ],
+    });
+  });
+
+  test('puts what one process took from several owners into one finding', async () => {
+    const answer = await ask(
+      () => [
+        wipe({ noticedAt: '2026-11-24T04:00:02.000Z' }),
+        wipe({ owner: 'calico', lost: 1 }),
+        wipe({ owner: 'flannel', what: 'entries', chains: ['FORWARD', 'INPUT'] }),
+      ],
+      runs('canal'),
+    );
+    expect(answer.evidence).toMatchObject({
+      owners: 'kube-proxy, Calico, flannel',
+      lost: '12 rules of nf_tables ip nat; 1 rule of nf_tables ip nat; the way from FORWARD and INPUT into its chains of nf_tables ip nat',
+      noticedAt: '2026-11-24T04:00:00.000Z',
+      pid: 42,
+    });
+    // Both come back with one pod.
+    expect(answer.outcome === 'fail' && answer.remedy?.map(({ manager }) => manager)).toEqual([
+      'kube-proxy',
+      'calico',
+    ]);
+  });
+
+  test.each([
+    { distribution: 'rke2', want: "systemctl restart 'rke2-*'" },
+    { distribution: 'k3s', want: "systemctl restart 'k3s*'" },
+    { distribution: 'rke', want: 'docker restart kube-proxy' },
+  ])('knows how kube-proxy comes back on $distribution', async ({ distribution, want }) => {
+    const answer = await ask(() => [wipe()], { distribution });
+    expect(answer.outcome === 'fail' && answer.remedy?.[0]?.commands).toEqual([want]);
+  });
+
+  test('names processes, and no pid, where there were several', async () => {
+    const firewalld = { pid: 7, name: 'firewalld' };
+    const { evidence = {} } = await ask(() => [wipe(), wipe({ process: firewalld })]);
+    expect(evidence).toMatchObject({ process: 'nft, firewalld' });
+    expect(evidence).not.toHaveProperty('pid');
+    expect(evidence).not.toHaveProperty('advice');
+  });
+
+  test('names nobody where nobody is known', async () => {
+    const { process: _, ...nameless } = wipe();
+    const { evidence = {} } = await ask(() => [nameless]);
+    expect(Object.keys(evidence)).toEqual(['owners', 'lost', 'noticedAt']);
+  });
+
+  const denied: FirewallReading = { readable: false, reason: 'missing-net-admin', why: 'no' };
+  test.each([
+    { name: 'nothing was wiped', wipes: () => [], given: {}, want: 'pass' },
+    { name: 'a single look', wipes: undefined, given: {}, want: 'skip no-history' },
+    { name: 'nobody has looked yet', wipes: () => undefined, given: {}, want: 'skip no-history' },
+    {
+      name: 'the rules may not be read, whatever was there before',
+      wipes: () => [wipe()],
+      given: { reading: denied },
+      want: 'unknown missing-net-admin',
     },
     {
-      name: 'nftables instead of iptables',
-      after: [{ table: 'kube-proxy', chains: { base: ['-'] } }],
+      name: 'what another provider left behind has gone',
+      wipes: () => [wipe({ owner: 'calico' }), wipe({ owner: 'weave' })],
+      given: runs('flannel'),
+      want: 'pass',
     },
-    { name: 'rules of nobody', before: [{ chains: { INPUT: ['mine'], mine: ['-'] } }], after: [] },
-    { name: 'chains that never held a rule', before: [{ chains: { 'KUBE-X': [] } }], after: [] },
-    { name: 'its own doing', after: [], processes: [{ pid: 7, name: 'kube-proxy' }] },
-  ] as const)('is silent: $name', ({ after, ...given }) => {
-    const before = 'before' in given ? given.before : [full];
-    const processes = 'processes' in given ? given.processes : [nft];
-    expect(wipesOf({ before: print(...before), after: print(...after), processes })).toEqual([]);
-  });
-
-  test('of several processes none is blamed', () => {
-    const processes = [nft, { pid: 43, name: 'iptables' }];
-    const [wipe] = wipesOf({ before: print(full), after: print(), processes });
-    expect(wipe).toBeDefined();
-    expect(wipe).not.toHaveProperty('process');
-  });
-
-  test('ends when the rules are there again, and reached', () => {
-    const gone = { chains: { ...full.chains, FORWARD: [] } };
-    const [wipe] = wipesOf({ before: print(full), after: print(gone), processes: [] });
-    if (wipe === undefined) throw new Error('no wipe');
-    expect(isRestored(wipe, print(gone))).toBe(false);
-    expect(isRestored(wipe, print())).toBe(false);
-    expect(isRestored(wipe, print(full))).toBe(true);
+    {
+      name: 'the same, of the provider that runs',
+      wipes: () => [wipe({ owner: 'calico' })],
+      given: runs('calico'),
+      want: 'fail firewall-rules-wiped',
+    },
+    {
+      name: 'kube-proxy, which Cilium replaces',
+      wipes: () => [wipe()],
+      given: { ...runs('cilium'), options: { kubeProxyReplacement: true } },
+      want: 'pass',
+    },
+    {
+      name: 'kube-proxy, which Cilium does not replace',
+      wipes: () => [wipe()],
+      given: { ...runs('cilium'), options: { kubeProxyReplacement: false } },
+      want: 'fail firewall-rules-wiped',
+    },
+    {
+      name: 'an owner that the catalogue does not have any more',
+      wipes: () => [wipe({ owner: 'kitewire' })],
+      given: {},
+      want: 'pass',
+    },
+  ])('$name: $want', async ({ wipes, given, want }) => {
+    expect(word(await ask(wipes, given))).toBe(want);
   });
 });
