@@ -3,11 +3,8 @@
  * (docs/adr/0001, docs/wire-format.md).
  */
 import type { Family } from '../family.ts';
-import { formatAddress, parseAddress, sameAddress } from '../packet/address.ts';
-import { internetChecksum, pseudoHeaderSum } from '../packet/checksum.ts';
-import { encodeEchoReply } from '../packet/icmp.ts';
-import { decodeIpv4, encodeIpv4 } from '../packet/ipv4.ts';
-import { encodeIpv6 } from '../packet/ipv6.ts';
+import { formatAddress, sameAddress } from '../packet/address.ts';
+import { decodeIpv4 } from '../packet/ipv4.ts';
 import {
   decodeHeard,
   decodeMessage,
@@ -16,14 +13,15 @@ import {
   maximumHeard,
   preambleBytes,
 } from '../packet/message.ts';
-import { isConnectionAttempt } from '../packet/tcp.ts';
-import { decodeUdp, encodeUdp, judgeUdpChecksum, udpProtocol } from '../packet/udp.ts';
-import { attachFilter, connectionAttempts, nothing, probesOverUdp } from './bpf.ts';
+import { decodeUdp, judgeUdpChecksum, udpProtocol } from '../packet/udp.ts';
+import { type Answers, createAnswers, type Reverse } from './answers.ts';
+import { attachFilter, nothing, probesOverUdp } from './bpf.ts';
 import type { IncomingEcho } from './echo-sockets.ts';
-import { EPOLLIN, IPPROTO_RAW, IPPROTO_TCP } from './libc.ts';
+import { EPOLLIN } from './libc.ts';
 import type { Witnessed } from './network.ts';
-import { ipProbeHeaderBytes, type LinuxNetwork } from './network-linux.ts';
-import { icmpProtocol, type Received, socketAddress } from './sockets.ts';
+import type { LinuxNetwork } from './network-linux.ts';
+import type { Received } from './sockets.ts';
+import { createWatches, type Watches } from './watches.ts';
 import {
   createBuckets,
   createHeardLog,
@@ -51,27 +49,11 @@ export interface WitnessOptions {
   readonly tproxyPossible: (port: number) => Promise<boolean | undefined>;
 }
 
-/** A watch for packets of one asker. */
-interface OpenWatch {
-  /** Undefined once it has been asked what it saw: its socket costs the whole host a copy of every packet. */
-  fd: number | undefined;
-  readonly asker: string;
-  readonly established: boolean | undefined;
-  readonly timer: NodeJS.Timeout;
-  seen: number;
-}
-
-const watchMs = 6000;
-const maximumWatches = 64;
-const maximumWatchesPerAsker = 8;
-/** Watches whose numbers are kept, so that a question that is asked again gets the same answer. */
-const maximumRemembered = 1024;
 /** More ports than any provider has: a stranger's choice of ports must not fill the memory. */
 const maximumTproxiedPorts = 1024;
 /** How old a look at the rules may be while the next one is under way. */
 const tproxyMemoryMs = 15_000;
 const receiveBuffer = 1 << 20;
-const fixedTtl = 64;
 /** What a message is that a peer with another key sends, or one without a key, or with one where this node has none. */
 const wrongKey: ReadonlySet<string> = new Set(['bad-mac', 'unsigned', 'signed-without-key']);
 
@@ -80,8 +62,8 @@ export class Witness implements AsyncDisposable {
   readonly #network: LinuxNetwork;
   readonly #options: WitnessOptions;
   readonly #sockets = new Map<Family, number>();
-  readonly #senders = new Map<Family, number>();
-  readonly #watches = new Map<string, OpenWatch>();
+  readonly #answers: Answers;
+  readonly #watches: Watches;
   readonly #heard: HeardLog<Witnessed>;
   readonly #buckets = createBuckets({ sources: 4096, perSecond: 400, burst: 800 });
   readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
@@ -89,12 +71,13 @@ export class Witness implements AsyncDisposable {
   readonly #losses = new Map<Family, { dropped: number; at: number | undefined }>();
   readonly #tproxied = new Map<number, { readonly possible: boolean; readonly at: number }>();
   readonly #looking = new Map<string, Set<Promise<boolean>>>();
-  #nextWatch = 0;
 
   constructor(network: LinuxNetwork, options: WitnessOptions) {
     this.#network = network;
     this.#options = options;
     this.#heard = createHeardLog(options.isPeer);
+    this.#watches = createWatches(network);
+    this.#answers = createAnswers(network);
   }
 
   /** Opens what may be opened; returns the families that have a witness. HostError `missing-net-raw` when none may. */
@@ -145,70 +128,26 @@ export class Witness implements AsyncDisposable {
   }
 
   /** Opens a watch; undefined when too many are open, or raw sockets may not be had. */
-  watch(
-    asker: { readonly address: string; readonly family: Family },
-    what: { readonly protocol: 'tcp'; readonly port: number } | { readonly protocol: 4 | 50 },
-    established: boolean | undefined,
-  ): string | undefined {
-    const open = [...this.#watches.values()].filter(({ fd }) => fd !== undefined);
-    const mine = open.filter((watch) => watch.asker === asker.address);
-    if (open.length >= maximumWatches || mine.length >= maximumWatchesPerAsker) return undefined;
-    if (this.#watches.size >= maximumRemembered) return undefined;
-    const protocol = what.protocol === 'tcp' ? IPPROTO_TCP : what.protocol;
-    const fd = this.#network.openRaw(asker.family, protocol);
-    if (what.protocol === 'tcp') {
-      attachFilter(
-        this.#network.libc,
-        fd,
-        connectionAttempts(asker.family === 'ipv4', what.port, sourceWord(asker)),
-      );
-    }
-    const id = `${this.#nextWatch++}`;
-    const timer = setTimeout(() => {
-      this.#closeWatch(id);
-    }, watchMs);
-    const watch: OpenWatch = { fd, asker: asker.address, established, timer, seen: 0 };
-    this.#watches.set(id, watch);
-    this.#network.reactor.add(fd, EPOLLIN, () => {
-      this.#network.receiver.receive(fd, (received) => {
-        if (formatAddress(received.source) !== asker.address) return;
-        const payload =
-          asker.family === 'ipv4' ? decodeIpv4(received.bytes)?.payload : received.bytes;
-        if (payload === undefined) return;
-        // Not the filter alone: segments of other connections may come before it is attached.
-        const wanted =
-          what.protocol === 'tcp'
-            ? isConnectionAttempt(payload, what.port)
-            : this.#isIpProbe(payload);
-        if (wanted) watch.seen++;
-      });
-    });
-    return id;
+  watch(...given: Parameters<Watches['open']>): string | undefined {
+    return this.#watches.open(...given);
   }
 
   /** Ends a watch of this asker and says what it has seen; undefined when there is no such watch. */
-  sighting(asker: string, id: string): { seen: number; established?: boolean } | undefined {
-    const watch = this.#watches.get(id);
-    if (watch === undefined || watch.asker !== asker) return undefined;
-    this.#network.reactor.drain();
-    this.#stopWatching(watch);
-    return {
-      seen: watch.seen,
-      ...(watch.established === undefined ? {} : { established: watch.established }),
-    };
+  sighting(asker: string, id: string): ReturnType<Watches['sighting']> {
+    return this.#watches.sighting(asker, id);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const id of this.#watches.keys()) this.#closeWatch(id);
+    this.#watches.close();
     this.#network.onEchoRequest = undefined;
     this.#network.heardFrom = undefined;
     this.#openedAt.clear();
-    for (const fd of [...this.#sockets.values(), ...this.#senders.values()]) {
+    for (const fd of this.#sockets.values()) {
       this.#network.reactor.remove(fd);
       this.#network.closeSocket(fd);
     }
     this.#sockets.clear();
-    this.#senders.clear();
+    this.#answers.close();
     await Promise.resolve();
   }
 
@@ -273,7 +212,7 @@ export class Witness implements AsyncDisposable {
       drop('replayed');
       return;
     }
-    const reply: Reply = {
+    const reply: Reverse = {
       family,
       source: Uint8Array.from(packet.destination),
       destination: Uint8Array.from(packet.source),
@@ -299,7 +238,7 @@ export class Witness implements AsyncDisposable {
     } else if (message.type === 'request') {
       const room = udp.payload.length;
       void this.#respond(message, source, family, (response) => {
-        if (response.length <= room) this.#sendUdp(reply, response);
+        if (response.length <= room) this.#answers.udp(reply, response);
         else drop('response-too-long');
       }).catch(() => {
         drop('answer-failed');
@@ -309,7 +248,7 @@ export class Witness implements AsyncDisposable {
 
   async #answer(
     message: Message,
-    reply: Reply,
+    reply: Reverse,
     found: Witnessed,
     receivedAt: bigint,
   ): Promise<void> {
@@ -319,7 +258,7 @@ export class Witness implements AsyncDisposable {
       observation = 'seen-tproxy-possible';
       this.#heard.set(source, message.nonce, observation);
     }
-    this.#sendUdp(
+    this.#answers.udp(
       reply,
       encodeMessage(
         {
@@ -402,38 +341,6 @@ export class Witness implements AsyncDisposable {
     );
   }
 
-  /** The exact reverse of what was seen, from a raw socket: stateful firewalls let it pass as a reply. */
-  #sendUdp(reply: Reply, payload: Uint8Array): void {
-    this.#sendIp(reply, udpProtocol, encodeUdp({ ...reply, payload }));
-  }
-
-  #sendIp(reply: Reply, protocol: number, payload: Uint8Array): void {
-    let fd = this.#senders.get(reply.family);
-    if (fd === undefined) {
-      fd = this.#network.openRaw(reply.family, IPPROTO_RAW, { headerIncluded: true });
-      this.#senders.set(reply.family, fd);
-    }
-    const { source, destination } = reply;
-    const packet =
-      reply.family === 'ipv4'
-        ? encodeIpv4({
-            source,
-            destination,
-            protocol,
-            payload,
-            identification: 0,
-            dontFragment: false,
-            ttl: fixedTtl,
-          })
-        : encodeIpv6({ source, destination, nextHeader: protocol, payload, hopLimit: fixedTtl });
-    const failed = this.#network.libc.sendto(
-      fd,
-      packet,
-      socketAddress(formatAddress(destination), 0),
-    );
-    if (failed !== undefined) this.#network.options.onDropped('answer-refused');
-  }
-
   /** A request inside an echo request; the kernel sends its own reply, ours is a second one. */
   #onEchoRequest(echo: IncomingEcho): void {
     const { family, data } = echo;
@@ -460,51 +367,11 @@ export class Witness implements AsyncDisposable {
         onDropped('response-too-long');
         return;
       }
-      const reply = encodeEchoReply({ ...echo, data: response });
-      const reverse = { source: echo.destination, destination: echo.source };
-      if (family === 'ipv6') fillIcmpv6Checksum(reply, reverse);
-      this.#sendIp(
-        { family, ...reverse, sourcePort: 0, destinationPort: 0 },
-        icmpProtocol(family),
-        reply,
-      );
+      this.#answers.echo(echo, response);
     }).catch(() => {
       onDropped('answer-failed');
     });
   }
-
-  #isIpProbe(payload: Uint8Array): boolean {
-    const decoded = decodeMessage(payload.subarray(ipProbeHeaderBytes), this.#network.options.mac);
-    if ('malformed' in decoded) {
-      this.#network.options.onDropped(decoded.malformed);
-      return false;
-    }
-    return decoded.message.type === 'probe';
-  }
-
-  #closeWatch(id: string): void {
-    const watch = this.#watches.get(id);
-    if (watch === undefined) return;
-    clearTimeout(watch.timer);
-    this.#watches.delete(id);
-    this.#stopWatching(watch);
-  }
-
-  #stopWatching(watch: OpenWatch): void {
-    const { fd } = watch;
-    if (fd === undefined) return;
-    watch.fd = undefined;
-    this.#network.reactor.remove(fd);
-    this.#network.closeSocket(fd);
-  }
-}
-
-interface Reply {
-  readonly family: Family;
-  readonly source: Uint8Array;
-  readonly destination: Uint8Array;
-  readonly sourcePort: number;
-  readonly destinationPort: number;
 }
 
 function locateDatagram(
@@ -536,20 +403,4 @@ function observe(
   return sameAddress(message.address, packet.destination) && message.port === port
     ? 'seen'
     : 'seen-rewritten';
-}
-
-/** ICMPv6 checksum over the pseudo header (RFC 4443 section 2.3); the kernel leaves packets with an own header alone. */
-function fillIcmpv6Checksum(
-  icmp: Uint8Array,
-  ends: { readonly source: Uint8Array; readonly destination: Uint8Array },
-): void {
-  const sum = pseudoHeaderSum({ ...ends, protocol: icmpProtocol('ipv6'), length: icmp.length });
-  new DataView(icmp.buffer, icmp.byteOffset).setUint16(2, internetChecksum(icmp, sum));
-}
-
-function sourceWord({ address, family }: { address: string; family: Family }): number | undefined {
-  const bytes = family === 'ipv4' ? parseAddress(address) : undefined;
-  return bytes === undefined
-    ? undefined
-    : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
 }
