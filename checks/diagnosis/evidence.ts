@@ -70,6 +70,7 @@ export type CounterName =
   | 'udpInCsumErrors'
   | 'udpRcvbufErrors'
   | 'tcpInCsumErrors'
+  | 'icmpInCsumErrors'
   | 'tcpListenDrops'
   | 'ipInAddrErrors'
   | 'ipInNoRoutes'

@@ -6,7 +6,7 @@ import { magic, magicOffset, messageTypes, preambleBytes, typeOffset } from '../
 import type { Libc } from './libc.ts';
 
 /** struct sock_filter: code (2), jump if true (1), jump if false (1), k (4). */
-interface Instruction {
+export interface Instruction {
   readonly code: number;
   readonly jt: number;
   readonly jf: number;
@@ -17,17 +17,48 @@ const SOL_SOCKET = 1;
 const SO_ATTACH_FILTER = 26;
 const acceptBytes = 0xffff;
 
-const loadWord = (k: number): Instruction => ({ code: 0x20, jt: 0, jf: 0, k });
-const loadHalfAtX = (k: number): Instruction => ({ code: 0x48, jt: 0, jf: 0, k });
-const loadWordAtX = (k: number): Instruction => ({ code: 0x40, jt: 0, jf: 0, k });
-const loadByteAtX = (k: number): Instruction => ({ code: 0x50, jt: 0, jf: 0, k });
+export const loadByte = (k: number): Instruction => ({ code: 0x30, jt: 0, jf: 0, k });
+export const loadHalf = (k: number): Instruction => ({ code: 0x28, jt: 0, jf: 0, k });
+export const loadWord = (k: number): Instruction => ({ code: 0x20, jt: 0, jf: 0, k });
+export const loadHalfAtX = (k: number): Instruction => ({ code: 0x48, jt: 0, jf: 0, k });
+export const loadWordAtX = (k: number): Instruction => ({ code: 0x40, jt: 0, jf: 0, k });
+export const loadByteAtX = (k: number): Instruction => ({ code: 0x50, jt: 0, jf: 0, k });
 /** X = 4 * (byte[k] & 15): the length of the IPv4 header. */
-const headerLengthToX = (k: number): Instruction => ({ code: 0xb1, jt: 0, jf: 0, k });
-const setX = (k: number): Instruction => ({ code: 0x01, jt: 0, jf: 0, k });
-const and = (k: number): Instruction => ({ code: 0x54, jt: 0, jf: 0, k });
+export const headerLengthToX = (k: number): Instruction => ({ code: 0xb1, jt: 0, jf: 0, k });
+export const setX = (k: number): Instruction => ({ code: 0x01, jt: 0, jf: 0, k });
+export const and = (k: number): Instruction => ({ code: 0x54, jt: 0, jf: 0, k });
 const equal = (k: number, jt: number, jf: number): Instruction => ({ code: 0x15, jt, jf, k });
 const accept: Instruction = { code: 0x06, jt: 0, jf: 0, k: acceptBytes };
 const refuse: Instruction = { code: 0x06, jt: 0, jf: 0, k: 0 };
+
+/** One condition: what is loaded is one of these numbers, or is not that one, or it is only loaded. */
+export type Condition =
+  | { readonly load: readonly Instruction[]; readonly is?: readonly number[] }
+  | { readonly load: readonly Instruction[]; readonly isNot: number };
+
+/** Passes so many bytes of packets that meet all conditions of one of the alternatives. A load beyond the packet refuses it. */
+export function anyOf(
+  alternatives: readonly (readonly Condition[])[],
+  bytes: number,
+): readonly Instruction[] {
+  const program = alternatives.flatMap((conditions) => {
+    let code: readonly Instruction[] = [{ ...accept, k: bytes }];
+    for (const condition of conditions.toReversed()) {
+      // Over what is already there lies the next alternative.
+      const next = code.length;
+      code = [...condition.load, ...jumps(condition, next), ...code];
+    }
+    return code;
+  });
+  return [...program, refuse];
+}
+
+function jumps(condition: Condition, next: number): readonly Instruction[] {
+  if ('isNot' in condition) return [equal(condition.isNot, next, 0)];
+  const { is = [] } = condition;
+  const last = is.length - 1;
+  return is.map((k, at) => equal(k, last - at, at === last ? next : 0));
+}
 
 function locate(ipv4: boolean): Instruction {
   return ipv4 ? headerLengthToX(0) : setX(0);

@@ -4,6 +4,7 @@ import { formatAddress, parseAddress } from '../packet/address.ts';
 import { decodeIcmp, encodeEchoRequest, icmpHeaderBytes } from '../packet/icmp.ts';
 import { encodeIpv4, ipv4HeaderBytes } from '../packet/ipv4.ts';
 import { decodeMessage, type Mac, type Message } from '../packet/message.ts';
+import { markEcho } from '../packet/probe.ts';
 import { udpProtocol } from '../packet/udp.ts';
 import { attachFilter, echoes, nothing } from './bpf.ts';
 import { HostError } from './host.ts';
@@ -97,7 +98,7 @@ export class EchoSockets {
     return this.#socket(family) !== undefined;
   }
 
-  /** Sends one request. `data` must be at least 8 bytes long; unless it carries a message, they are overwritten. */
+  /** Sends one request. `data` has at least 12 bytes; unless it carries a message, they are overwritten. */
   async exchange(
     path: Path,
     data: Buffer,
@@ -115,7 +116,7 @@ export class EchoSockets {
     const sequence = freeSequence(socket);
     if (sequence === undefined) throw new HostError('EAGAIN', 'too many echo requests at once');
     const token = ++this.#token;
-    if (how.nonce === undefined) data.writeBigUInt64BE(token, 0);
+    if (how.nonce === undefined) markEcho(data, token);
     const request = encodeEchoRequest({ family: path.family, identifier, sequence, data });
     const waiting = waiters.wait(timeoutMs, signal);
     const errors: PacketError[] = [];

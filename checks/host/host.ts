@@ -110,6 +110,16 @@ export interface PolicyRule {
   readonly others: readonly string[];
 }
 
+/** Whom packets to an address are handed to on the link, from RTM_GETNEIGH. */
+export interface Neighbour {
+  /** The next hop. */
+  readonly address: string;
+  readonly interface: string;
+  /** NUD_*, lower case: `reachable`, `stale`, `failed`, `incomplete`, `permanent` … */
+  readonly state: string;
+  readonly linkAddress?: string;
+}
+
 /** Who listens on a port. */
 export interface PortOwner {
   readonly transport: 'udp' | 'tcp';
@@ -170,6 +180,8 @@ export interface Host {
   routes(): Promise<readonly ListedRoute[]>;
   /** The policy rules, in the order in which the kernel asks them. */
   rules(): Promise<readonly PolicyRule[]>;
+  /** The neighbour that packets to an address, from this one where one is given, go to; undefined when the kernel has no entry, or none is needed. */
+  neighbour(address: string, from?: string): Promise<Neighbour | undefined>;
   /** Every socket that owns this port: listening (TCP) or bound (UDP). */
   portOwners(transport: 'udp' | 'tcp', port: number): Promise<readonly PortOwner[]>;
   /**

@@ -8,6 +8,7 @@ import { HostError } from './host.ts';
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_PACKET = 17;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
@@ -46,6 +47,8 @@ export interface Libc {
   /** A non-blocking descriptor, closed on exec. Throws HostError with the errno name. */
   socket(family: number, type: number, protocol: number): number;
   close(fd: number): void;
+  /** Closes in another thread: the kernel lets whoever closes a packet socket wait for all of its processors, some 10 ms. */
+  closeElsewhere(fd: number): Promise<void>;
   /** Zero, or the errno name. */
   setsockopt(fd: number, level: number, name: number, value: Uint8Array): string | undefined;
   getsockoptInt(fd: number, level: number, name: number): number;
@@ -147,6 +150,12 @@ export function openLibc(): Libc {
     close: (fd) => {
       cClose(fd);
     },
+    closeElsewhere: async (fd) =>
+      await new Promise((resolve) => {
+        cClose.async(fd, () => {
+          resolve();
+        });
+      }),
     setsockopt: (fd, level, option, value) =>
       cSetsockopt(fd, level, option, asData(value), value.length) < 0 ? errno() : undefined,
     getsockoptInt: (fd, level, option) => {

@@ -7,6 +7,7 @@ import { createFiles } from './files.ts';
 import { createFirewall, type FirewallView } from './firewall.ts';
 import type { Host } from './host.ts';
 import { httpGet } from './http-get.ts';
+import { readNeighbour } from './neighbour.ts';
 import { readOsFacts } from './os.ts';
 import { readPortOwners } from './owners.ts';
 import { readRoutes, readRules } from './routing.ts';
@@ -37,6 +38,10 @@ export function createMachine(options: { readonly root?: string } = {}): Machine
     route: async (address, from) => readRoute(address, readLinks(), from),
     routes: async () => readRoutes(),
     rules: async () => readRules(),
+    async neighbour(address, from) {
+      const route = readRoute(address, readLinks(), from);
+      return route === undefined ? undefined : readNeighbour(address, route);
+    },
     portOwners: async (transport, port) =>
       await readPortOwners(files, root, { transport, port }, readLinks()),
     conntrackEstablishes: (flow) => readConntrackEstablishes(files, flow),

@@ -1,5 +1,6 @@
 /** @module The probing end: sends one packet and tells what became of it. */
 import type { Payload } from '../../rules/schema.ts';
+import type { Flow } from '../diagnosis/evidence.ts';
 import type { Family } from '../family.ts';
 import { formatAddress, parseAddress } from '../packet/address.ts';
 import { icmpHeaderBytes } from '../packet/icmp.ts';
@@ -15,7 +16,7 @@ import {
   messageBytes,
   preambleBytes,
 } from '../packet/message.ts';
-import { encodeDatagram } from '../packet/probe.ts';
+import { encodeDatagram, encodeIpProbe } from '../packet/probe.ts';
 import { encodeUdp, udpHeaderBytes, udpProtocol } from '../packet/udp.ts';
 import { EchoSockets, type IncomingEcho, secondsBetween } from './echo-sockets.ts';
 import { HostError } from './host.ts';
@@ -38,13 +39,21 @@ import type {
   Observation,
   PacketError,
   Path,
+  Tap,
   TcpObservation,
   UdpObservation,
 } from './network.ts';
 import { Reactor } from './reactor.ts';
 import { createReports } from './reports.ts';
-import { openSocket, Receiver, type SocketOptions, socketAddress } from './sockets.ts';
+import {
+  openPacketSocket,
+  openSocket,
+  Receiver,
+  type SocketOptions,
+  socketAddress,
+} from './sockets.ts';
 import type { SourcePorts } from './source-ports.ts';
+import { openTap } from './tap.ts';
 import { Waiters } from './waiting.ts';
 
 export interface NetworkOptions {
@@ -397,13 +406,27 @@ export class LinuxNetwork implements Network, AsyncDisposable {
     };
   }
 
+  tap(flow: Flow): Tap {
+    return openTap(this, flow);
+  }
+
   /** A raw socket that reads and writes IP packets of one protocol; HostError `missing-net-raw` where it may not be had. */
   openRaw(family: Family, protocol: number, options: SocketOptions = {}): number {
     return this.#openRaw(family, protocol, options);
   }
 
+  /** A packet socket that hears nothing yet; HostError `missing-net-raw` where it may not be had. */
+  openPacket(receiveBufferBytes: number): number {
+    return this.#allowed(() => openPacketSocket(this.libc, receiveBufferBytes));
+  }
+
   closeSocket(fd: number): void {
     this.#close(fd);
+  }
+
+  /** Closes a packet socket without letting everything else wait for it. */
+  async closePacket(fd: number): Promise<void> {
+    if (this.#open.delete(fd)) await this.libc.closeElsewhere(fd);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -511,8 +534,12 @@ export class LinuxNetwork implements Network, AsyncDisposable {
   }
 
   #openRaw(family: Family, protocol: number, options: SocketOptions): number {
+    return this.#allowed(() => openSocket(this.libc, family, SOCK_RAW, protocol, options));
+  }
+
+  #allowed(open: () => number): number {
     try {
-      return this.#track(openSocket(this.libc, family, SOCK_RAW, protocol, options));
+      return this.#track(open());
     } catch (error) {
       if (error instanceof HostError && (error.code === 'EPERM' || error.code === 'EACCES'))
         throw new HostError('missing-net-raw', 'raw sockets need CAP_NET_RAW', { cause: error });
@@ -529,20 +556,6 @@ export class LinuxNetwork implements Network, AsyncDisposable {
     if (this.#open.delete(fd)) this.libc.close(fd);
   }
 }
-
-/**
- * Body of a probe of IP protocol 4 or 50: four bytes that are neither IPv4 nor IPv6 (first nibble 0) and, read as an ESP
- * header, a reserved SPI (RFC 4303 section 2.1: 1 to 255), four bytes of sequence number, then the message.
- */
-export function encodeIpProbe(message: Uint8Array): Uint8Array {
-  const bytes = Buffer.alloc(ipProbeHeaderBytes + message.length);
-  bytes.writeUInt32BE(0xf0, 0);
-  bytes.set(message, ipProbeHeaderBytes);
-  return bytes;
-}
-
-/** What stands before the message in a probe of IP protocol 4 or 50. */
-export const ipProbeHeaderBytes = 8;
 
 function headerBytes(family: Family): number {
   return family === 'ipv4' ? ipv4HeaderBytes : ipv6HeaderBytes;

@@ -1,6 +1,7 @@
 /** @module Sockets as checks see them: one call sends one probe and resolves to what was observed of it. */
 
 import type { Payload } from '../../rules/schema.ts';
+import type { Flow, StationReport } from '../diagnosis/evidence.ts';
 import type { Family } from '../family.ts';
 
 /** An error that the kernel reported about a packet of ours (linux/errqueue.h, or ICMP read from a raw socket). */
@@ -59,6 +60,15 @@ export interface Path {
   readonly source?: string;
 }
 
+/** What the taps of one flow saw. */
+export type TapReport = Omit<StationReport, 'counters'>;
+
+/** Taps that are open: all packets of the host pass their filter. */
+export interface Tap {
+  /** Handles what has come, closes the taps and says what they saw; asked again, it says the same. */
+  stop(): Promise<TapReport>;
+}
+
 /** Sends probes. Every method resolves; it rejects only when a socket could not be had (HostError). */
 export interface Network {
   /** One UDP probe of ours from a fresh port. `totalBytes` pads the IP packet; `dontFragment` sets DF by hand (IPv4) or forbids fragments (IPv6). */
@@ -91,4 +101,6 @@ export interface Network {
     waitMs: number,
     signal: AbortSignal,
   ): Promise<Observation & { readonly nonce: bigint }>;
+  /** Opens taps for the packets of one flow, on all interfaces. Throws HostError `missing-net-raw` where it may not. */
+  tap(flow: Flow): Tap;
 }

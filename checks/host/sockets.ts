@@ -4,6 +4,7 @@ import { formatAddress, parseAddress } from '../packet/address.ts';
 import {
   AF_INET,
   AF_INET6,
+  AF_PACKET,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
   type Libc,
@@ -11,12 +12,14 @@ import {
   MSG_TRUNC,
   type NativeMemory,
   nameOfErrno,
+  SOCK_DGRAM,
 } from './libc.ts';
 import type { PacketError } from './network.ts';
 
 const SOL_IP = 0;
 const SOL_SOCKET = 1;
 const SOL_IPV6 = 41;
+const SOL_PACKET = 263;
 const SO_RCVBUF = 8;
 const SO_TIMESTAMPNS = 35;
 const IP_HDRINCL = 3;
@@ -30,6 +33,10 @@ const IPV6_HDRINCL = 36;
 const IPV6_RECVPKTINFO = 49;
 const IPV6_PKTINFO = 50;
 const IPV6_DONTFRAG = 62;
+const PACKET_AUXDATA = 8;
+// linux/if_packet.h, status of a packet
+const TP_STATUS_CSUMNOTREADY = 1 << 3;
+const TP_STATUS_CSUM_VALID = 1 << 7;
 /** Never lets an ICMP error into the route cache, and never sets DF by itself (linux/in.h). */
 const PMTUDISC_INTERFACE = 4;
 
@@ -87,6 +94,38 @@ export function openSocket(
   return fd;
 }
 
+/** linux/if_ether.h: every packet, coming and going; the others are those that come in, behind tc and netdev ingress. */
+export const etherTypes = { all: 0x0003, ipv4: 0x0800, ipv6: 0x86dd } as const;
+
+/**
+ * Opens a packet socket that hears nothing yet (protocol 0): its filter is attached before `listenToLink` lets anything in. Its packets
+ * start at the IP header, whatever the interface puts before it (SOCK_DGRAM in packet(7)).
+ */
+export function openPacketSocket(libc: Libc, receiveBufferBytes: number): number {
+  const fd = libc.socket(AF_PACKET, SOCK_DGRAM, 0);
+  for (const [level, name, value] of [
+    [SOL_SOCKET, SO_RCVBUF, receiveBufferBytes],
+    [SOL_PACKET, PACKET_AUXDATA, 1],
+  ] as const) {
+    const bytes = Buffer.alloc(4);
+    bytes.writeInt32LE(value);
+    const failed = libc.setsockopt(fd, level, name, bytes);
+    if (failed !== undefined) {
+      libc.close(fd);
+      throw new Error(`setsockopt(${level}, ${name}): ${failed}`);
+    }
+  }
+  return fd;
+}
+
+/** Lets packets of a protocol into a packet socket, from every interface. Binding one takes no port, and nothing from anybody. */
+export function listenToLink(libc: Libc, fd: number, etherType: number): string | undefined {
+  const address = Buffer.alloc(20);
+  address.writeUInt16LE(AF_PACKET, 0);
+  address.writeUInt16BE(etherType, 2);
+  return libc.bind(fd, address);
+}
+
 /**
  * struct sockaddr_in: family (2, host order), port (2), address (4), zero (8);
  * struct sockaddr_in6: family (2), port (2), flow (4), address (16), scope (4).
@@ -121,7 +160,22 @@ export interface Received {
   readonly destination?: Uint8Array;
   /** Present on messages of the error queue. */
   readonly error?: PacketError;
+  /** Present on messages of a packet socket. */
+  readonly link?: LinkSide;
 }
+
+/** What a packet socket says of a packet. */
+export interface LinkSide {
+  readonly interface: number;
+  /** linux/if_packet.h, PACKET_HOST and so on. */
+  readonly type: number;
+  /** What the kernel knows of the transport checksum: `pending` is still to be computed, `valid` was found right. */
+  readonly checksum: 'unknown' | 'pending' | 'valid';
+}
+
+/** linux/if_packet.h: for another link-layer address than the interface's, and sent by this host. */
+export const packetOtherHost = 3;
+export const packetOutgoing = 4;
 
 const slots = 16;
 const slotBytes = 9216;
@@ -208,7 +262,8 @@ export class Receiver {
       controlBytes,
     );
     const name = this.#names.bytes.subarray(slot * nameBytes, (slot + 1) * nameBytes);
-    const six = name.readUInt16LE(0) === AF_INET6;
+    const family = name.readUInt16LE(0);
+    const six = family === AF_INET6;
     const control = this.#controls.bytes.subarray(
       slot * controlBytes,
       slot * controlBytes + controlLength,
@@ -219,11 +274,48 @@ export class Receiver {
       source: six ? name.subarray(8, 24) : name.subarray(4, 8),
       sourcePort: name.readUInt16BE(2),
       ...decodeControl(control),
+      ...(family === AF_PACKET ? { link: decodeLinkSide(name, control) } : {}),
     };
   }
 }
 
 /** struct cmsghdr: length (8), level (4), type (4), data, padded to 8. */
+function* controlMessages(
+  control: Buffer,
+): Generator<{ readonly level: number; readonly type: number; readonly data: Buffer }> {
+  for (let at = 0; at + 16 <= control.length; ) {
+    const length = Number(control.readBigUInt64LE(at));
+    if (length < 16 || at + length > control.length) return;
+    yield {
+      level: control.readInt32LE(at + 8),
+      type: control.readInt32LE(at + 12),
+      data: control.subarray(at + 16, at + length),
+    };
+    at += (length + 7) & ~7;
+  }
+}
+
+/**
+ * struct sockaddr_ll: family (2), protocol (2, network order), interface (4), hardware type (2), packet type (1), address length (1),
+ * address (8). struct tpacket_auxdata starts with the status (4).
+ */
+function decodeLinkSide(name: Buffer, control: Buffer): LinkSide {
+  let status = 0;
+  for (const { level, type, data } of controlMessages(control))
+    if (level === SOL_PACKET && type === PACKET_AUXDATA && data.length >= 4)
+      status = data.readUInt32LE(0);
+  return {
+    interface: name.readInt32LE(4),
+    type: name.readUInt8(10),
+    checksum:
+      (status & TP_STATUS_CSUMNOTREADY) !== 0
+        ? 'pending'
+        : (status & TP_STATUS_CSUM_VALID) !== 0
+          ? 'valid'
+          : 'unknown',
+  };
+}
+
 function decodeControl(control: Buffer): {
   receivedAt: bigint;
   destination?: Uint8Array;
@@ -232,12 +324,7 @@ function decodeControl(control: Buffer): {
   const result: { receivedAt: bigint; destination?: Uint8Array; error?: PacketError } = {
     receivedAt: 0n,
   };
-  for (let at = 0; at + 16 <= control.length; ) {
-    const length = Number(control.readBigUInt64LE(at));
-    if (length < 16 || at + length > control.length) break;
-    const level = control.readInt32LE(at + 8);
-    const type = control.readInt32LE(at + 12);
-    const data = control.subarray(at + 16, at + length);
+  for (const { level, type, data } of controlMessages(control)) {
     if (level === SOL_SOCKET && type === SO_TIMESTAMPNS && data.length >= 16)
       result.receivedAt = data.readBigInt64LE(0) * 1_000_000_000n + data.readBigInt64LE(8);
     // struct in_pktinfo: interface (4), local address (4), header destination (4).
@@ -250,7 +337,6 @@ function decodeControl(control: Buffer): {
       (level === SOL_IPV6 && type === IPV6_RECVERR)
     )
       result.error = decodeExtendedError(data);
-    at += (length + 7) & ~7;
   }
   return result;
 }

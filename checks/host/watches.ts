@@ -3,10 +3,11 @@ import type { Family } from '../family.ts';
 import { formatAddress, parseAddress } from '../packet/address.ts';
 import { decodeIpv4 } from '../packet/ipv4.ts';
 import { decodeMessage } from '../packet/message.ts';
+import { ipProbeHeaderBytes } from '../packet/probe.ts';
 import { isConnectionAttempt } from '../packet/tcp.ts';
 import { attachFilter, connectionAttempts } from './bpf.ts';
 import { EPOLLIN, IPPROTO_TCP } from './libc.ts';
-import { ipProbeHeaderBytes, type LinuxNetwork } from './network-linux.ts';
+import type { LinuxNetwork } from './network-linux.ts';
 
 /** A watch for packets of one asker. */
 interface OpenWatch {

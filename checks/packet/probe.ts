@@ -1,5 +1,6 @@
-/** @module A message inside a UDP payload: preamble, message, zero padding. */
+/** @module Where a message of ours stands: in a UDP payload, in IP protocols 4 and 50; and the mark of an echo that carries none. */
 import type { Payload } from '../../rules/schema.ts';
+import { viewOf } from './bytes.ts';
 import {
   type DecodedMessage,
   decodeMessage,
@@ -7,6 +8,7 @@ import {
   encodeMessage,
   type Mac,
   type Message,
+  magic,
   messageBytes,
   preamble,
   preambleBytes,
@@ -50,4 +52,28 @@ export function decodeDatagram(bytes: Uint8Array, mac?: Mac): DecodedDatagram {
   if (payload === undefined) return { malformed: 'not-ours' };
   const decoded = decodeMessage(bytes.subarray(preambleBytes), mac);
   return 'malformed' in decoded ? decoded : { payload, message: decoded.message };
+}
+
+/** What stands before the message in a probe of IP protocol 4 or 50. */
+export const ipProbeHeaderBytes = 8;
+
+/**
+ * Body of a probe of IP protocol 4 or 50: four bytes that are neither IPv4 nor IPv6 (first nibble 0) and, read as an ESP
+ * header, a reserved SPI (RFC 4303 section 2.1: 1 to 255), four bytes of sequence number, then the message.
+ */
+export function encodeIpProbe(message: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(ipProbeHeaderBytes + message.length);
+  viewOf(bytes).setUint32(0, 0xf0);
+  bytes.set(message, ipProbeHeaderBytes);
+  return bytes;
+}
+
+/** Where the magic stands in the data of an echo that is no request of an agent. */
+export const echoMarkOffset = 8;
+
+/** Writes what tells an echo of ours from any other: token 8 · magic 4. The data must have room for both. */
+export function markEcho(data: Uint8Array, token: bigint): void {
+  const view = viewOf(data);
+  view.setBigUint64(0, token);
+  view.setUint32(echoMarkOffset, magic);
 }

@@ -34,6 +34,12 @@ export function runFilter(program: readonly Instruction[], packet: Uint8Array): 
       case 0x20: // BPF_LD | BPF_W | BPF_ABS
         loaded = load(4, k);
         break;
+      case 0x28: // BPF_LD | BPF_H | BPF_ABS
+        loaded = load(2, k);
+        break;
+      case 0x30: // BPF_LD | BPF_B | BPF_ABS
+        loaded = load(1, k);
+        break;
       case 0x40: // BPF_LD | BPF_W | BPF_IND
         loaded = load(4, index + k);
         break;

@@ -91,6 +91,7 @@ export function fakeHost(machine: FakeMachine = {}): Host {
     },
     routes: async () => checked(machine.routes ?? refuse('routes'), 'routes'),
     rules: async () => checked(machine.rules ?? refuse('rules'), 'rules'),
+    neighbour: async (address) => refuse(`neighbour ${address}`),
     async portOwners(transport, port) {
       const owners = machine.owners ?? refuse(`portOwners ${transport}/${port}`);
       return owners.filter((owner) => owner.transport === transport && owner.port === port);

@@ -1,11 +1,13 @@
 /** @module A network and a peer's agent made of a script. What the script does not provide for fails the test. */
 import type { Context, PeerTarget } from '../../checks/check.ts';
+import type { Flow } from '../../checks/diagnosis/evidence.ts';
 import type { Host, InterfaceAddress, Link, Route } from '../../checks/host/host.ts';
 import type {
   EchoObservation,
   Network,
   Observation,
   PacketError,
+  TapReport,
   TcpObservation,
   UdpObservation,
 } from '../../checks/host/network.ts';
@@ -25,6 +27,8 @@ export interface NetworkScript {
   readonly echo?: (n: number, ...sent: Sent<'echo'>) => Partial<EchoObservation>;
   readonly tcp?: (n: number, ...sent: Sent<'tcp'>) => Partial<TcpObservation>;
   readonly ipProtocol?: (n: number, ...sent: Sent<'ipProtocol'>) => Partial<IpObservation>;
+  /** What the taps of a flow have seen when they are closed. */
+  readonly tap?: (flow: Flow) => TapReport;
   /** `ADDRESS PORT` of what the peer's own probes reported. */
   readonly reported?: readonly string[];
 }
@@ -67,6 +71,10 @@ export function fakeNetwork(script: NetworkScript = {}): FakeNetwork {
       const n = sent.ipProtocol++;
       const said = (script.ipProtocol ?? refuse('a packet of another protocol'))(n, ...given);
       return { ...silence(n), nonce: BigInt(n + 1), ...said };
+    },
+    tap(flow) {
+      const report = (script.tap ?? refuse('a tap'))(flow);
+      return { stop: async () => report };
     },
     wasReported: (destination, port) => (script.reported ?? []).includes(`${destination} ${port}`),
   };
@@ -177,6 +185,7 @@ export function peerContext(
     },
     routes: async () => refuse('routes'),
     rules: async () => refuse('rules'),
+    neighbour: async (address) => refuse(`neighbour ${address}`),
     portOwners: async () => refuse('portOwners'),
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),

@@ -495,6 +495,7 @@ export class LabAgent extends LongProcess {
 export type { Stopped };
 
 /** The process that acts for the test inside a node; see inside.mjs. */
+/** A process in a node that answers a line with a line. */
 class Inside extends LongProcess {
   readonly #waiting = new Map<
     number,
@@ -502,8 +503,8 @@ class Inside extends LongProcess {
   >();
   #calls = 0;
 
-  constructor(namespace: string) {
-    const script = `${process.cwd()}/test/support/inside.mjs`;
+  constructor(namespace: string, name = 'inside') {
+    const script = `${process.cwd()}/test/support/${name}.mjs`;
     super('ip', ['netns', 'exec', namespace, process.execPath, script], 'pipe');
     const { stdout } = this.streams;
     if (stdout === null) throw new Error('it has no output');
@@ -536,6 +537,13 @@ class Inside extends LongProcess {
       });
       this.streams.stdin?.write(`${JSON.stringify({ ...request, id, operation })}\n`);
     });
+  }
+}
+
+/** One end of a flow in a node, with its stations (station-worker.mjs). */
+export class StationWorker extends Inside {
+  constructor(node: Place) {
+    super(node.namespace, 'station-worker');
   }
 }
 

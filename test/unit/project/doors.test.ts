@@ -25,9 +25,9 @@ describe('what the program can do to a node is answered by a few files', () => {
       in: ['checks/host/libc.ts', 'nftables/libc.ts'],
     },
     {
-      what: 'binds a socket: to an own address and a port that source-ports.ts hands out',
+      what: 'binds a socket: to an own address and a port that source-ports.ts hands out; the second a packet socket, which has none',
       pattern: /\.bind\(/,
-      in: ['checks/host/network-linux.ts'],
+      in: ['checks/host/network-linux.ts', 'checks/host/sockets.ts'],
     },
     {
       what: 'loads the package of which only the types are wanted',

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { HostError } from '../../../../checks/host/host.ts';
 import type { LinuxNetwork } from '../../../../checks/host/network-linux.ts';
-import { encodeIpProbe } from '../../../../checks/host/network-linux.ts';
+
 import type { Received } from '../../../../checks/host/sockets.ts';
 import { Witness, type WitnessOptions } from '../../../../checks/host/witness.ts';
 import { formatAddress } from '../../../../checks/packet/address.ts';
@@ -16,7 +16,7 @@ import {
   type Mac,
   type Message,
 } from '../../../../checks/packet/message.ts';
-import { encodeDatagram } from '../../../../checks/packet/probe.ts';
+import { encodeDatagram, encodeIpProbe } from '../../../../checks/packet/probe.ts';
 import { decodeUdp, encodeUdp, judgeUdpChecksum } from '../../../../checks/packet/udp.ts';
 import { address, patched, randomBytes, seeded } from '../packet/support.ts';
 
