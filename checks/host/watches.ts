@@ -112,7 +112,7 @@ export function createWatches(network: LinuxNetwork): Watches {
       return { seen, ...(established === undefined ? {} : { established }) };
     },
     close() {
-      for (const id of [...watches.keys()]) forget(id);
+      for (const id of watches.keys()) forget(id);
     },
   };
 }
