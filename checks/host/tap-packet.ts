@@ -168,8 +168,12 @@ function hasGoodChecksum(packet: Packet): boolean | undefined {
   return viewOf(payload).getUint16(protocol === tcpProtocol ? 16 : 2) === pseudo;
 }
 
-function readError(flow: ReadyFlow, { protocol, source, payload }: Packet): Sighted | undefined {
+function readError(
+  flow: ReadyFlow,
+  { protocol, source, destination, payload }: Packet,
+): Sighted | undefined {
   if (protocol !== icmpProtocol[flow.family]) return undefined;
+  if (!sameAddress(destination, flow.source)) return undefined;
   const decoded = decodeIcmp(flow.family, payload);
   if (decoded?.kind !== 'error') return undefined;
   const { type, code, quoted } = decoded;
