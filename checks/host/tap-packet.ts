@@ -191,9 +191,11 @@ function isForeign({ family, protocol }: ReadyFlow, quoted: Uint8Array): boolean
   if (protocol === tcpProtocol) return false;
   const offset =
     protocol === udpProtocol
-      ? preambleBytes + magicOffset
+      ? preambleBytes
       : protocol === icmpProtocol[family]
         ? echoMarkOffset
         : ipProbeHeaderBytes;
-  return quoted.length >= offset + 4 && viewOf(quoted).getUint32(offset) !== magic;
+  if (quoted.length < offset + typeOffset + 1) return false;
+  if (viewOf(quoted).getUint32(offset) !== magic) return true;
+  return protocol !== icmpProtocol[family] && quoted[offset + typeOffset] !== messageTypes.probe;
 }
