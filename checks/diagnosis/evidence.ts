@@ -27,7 +27,10 @@ export interface Flow {
 /** What one tap saw. Probes are packets of the flow with a mark of ours (for TCP: connection attempts), not other packets of the two hosts. */
 export interface Sight {
   readonly probes: number;
-  /** What answers a probe: our UDP answer, a segment from the port, an echo reply, our packet of the same protocol. */
+  /**
+   * What answers a probe: our UDP answer, a SYN+ACK or RST from the port (other segments belong to connections that were there before),
+   * an echo reply, our packet of the same protocol.
+   */
   readonly answers: number;
   /** Fragments from source to destination that are not the first one. */
   readonly fragments: number;
@@ -129,6 +132,8 @@ export interface SenderEvidence {
   readonly route?: { readonly interface: string; readonly gateway?: string; readonly type: string };
   /** State of the neighbour that the packets go to (linux/neighbour.h NUD_*), lower case: `reachable`, `failed`, `incomplete` ... */
   readonly neighbour?: string;
+  /** rp_filter in force for the interface that the answers came in on, or would: the larger of `all` and its own. */
+  readonly reversePathFilter?: 0 | 1 | 2;
   /** Whether the own process stood still while it waited: its silence proves nothing. */
   readonly stalled: boolean;
 }
@@ -147,6 +152,8 @@ export interface ReceiverEvidence {
   readonly interfaceToSender?: string;
   /** rp_filter in force for the interface that the probes came in on: the larger of `all` and its own. */
   readonly reversePathFilter?: 0 | 1 | 2;
+  /** Of ICMP echo: whether a sysctl keeps the kernel from answering (icmp_echo_ignore_all, icmpv6 echo_ignore_all). */
+  readonly echoIgnored?: boolean;
 }
 
 /** Why the receiver's half is missing. */
