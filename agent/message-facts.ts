@@ -24,6 +24,8 @@ export interface Facts {
   readonly peerAddress: string;
   /** Whether the receiver itself is known to be to blame. */
   readonly receiverIsToBlame: boolean;
+  /** The node that is to blame, as this node calls it; empty where it is none or nobody knows. */
+  readonly blamed: string;
   /** The rule of a firewall that is known to be to blame. */
   readonly place: FirewallPlace | undefined;
   /** Whether evidence of this name is there. */
@@ -54,11 +56,17 @@ export function factsOf({ kind, outcome, target, evidence, culprit }: FindingFac
     // Which of its addresses the peer uses is not known here.
     address: target.scope === 'node' ? '' : inbound ? 'ADDRESS-OF-THIS-NODE' : target.address,
     peerAddress: target.scope === 'node' ? '' : target.address,
+    blamed: blamedOf(culprit, peer),
     receiverIsToBlame: culprit?.where === 'receiver-ingress',
     place: culprit?.firewall,
     has,
     get,
   };
+}
+
+function blamedOf(culprit: FindingFacts['culprit'], peer: string): string {
+  if (culprit === undefined || culprit === null || culprit.node === 'path') return '';
+  return culprit.node === peer ? peer : 'this node';
 }
 
 function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: FindingTarget): string {

@@ -37,6 +37,17 @@ export function listRules({ kind, get, has }: Facts): string {
   return `nft -a list ruleset | grep -nw ${word}; iptables-save | grep -w -e ${word} -e policy -e DROP -e REJECT`;
 }
 
+/** The packets in question, as they are captured. */
+export function captureIt({ kind, get, has, peerAddress }: Facts): string {
+  const protocol = protocolOf(kind, get, has).split('/')[0] ?? '';
+  const what = has('port')
+    ? `${protocol} port ${get('port')}`
+    : /^\d+$/.test(protocol)
+      ? `proto ${protocol}`
+      : 'icmp or icmp6';
+  return `tcpdump -ni any host ${peerAddress} and ${what}`;
+}
+
 export function runAgent({ receiver, sender }: Facts): string {
   const where = receiver === 'this node' ? sender : receiver;
   return `run cni-preflight on ${where}, too: check --wait 60 on all nodes at once, or the agent`;

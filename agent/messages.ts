@@ -3,6 +3,7 @@ import type { Reason } from '../checks/check.ts';
 import { type FindingFacts, factsOf, type Words } from './message-facts.ts';
 import { explainIt, ruleOf } from './message-parts.ts';
 import { passMessage } from './message-pass.ts';
+import { diagnosisWords } from './messages-of-diagnosis.ts';
 import { doubtWords } from './messages-of-doubt.ts';
 import { nodeWords } from './messages-of-node.ts';
 import { pathWords } from './messages-of-path.ts';
@@ -49,5 +50,6 @@ const words: Readonly<Record<Reason, Words>> = {
   ...nodeWords,
   ...softwareWords,
   ...pathWords,
+  ...diagnosisWords,
   ...doubtWords,
 };
