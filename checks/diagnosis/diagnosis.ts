@@ -1,7 +1,7 @@
 /** @module What a diagnosis says: who is to blame for a way that failed, how sure that is, and what could not be seen. Types only. */
 import type { CulpritPlace, Reason } from '../check.ts';
 import type { FirewallPlace } from '../firewall-verdict.ts';
-import type { Manager } from '../remedy/change.ts';
+import type { Remedy } from '../remedy/remedy.ts';
 import type { Missing } from './evidence.ts';
 import type { Seen, Station } from './facts.ts';
 
@@ -29,10 +29,8 @@ export interface Blame {
 }
 
 /** What to type, and on which of the two nodes. */
-export interface PlacedRemedy {
-  readonly manager: Manager | 'sysctl' | 'iproute2';
+export interface PlacedRemedy extends Remedy {
   readonly on: 'this' | 'peer';
-  readonly commands: readonly string[];
 }
 
 /** Rules and observation that contradict one another. */

@@ -14,7 +14,7 @@ import { ufwChanges } from './ufw.ts';
 
 /** Commands to type on this node, all of them and in this order, that make one packet pass. */
 export interface Remedy {
-  readonly manager: Manager | 'iproute2' | 'systemd';
+  readonly manager: Manager | 'iproute2' | 'sysctl' | 'systemd';
   readonly commands: readonly string[];
 }
 
