@@ -242,7 +242,8 @@ export function createAssessment(options: AssessmentOptions): Assessment {
             checkedAtMs: steadyNowMs(),
             durationSeconds: Math.round(performance.now() - started) / 1000,
           };
-          hooks.onChanges?.(store.observe(test, answer, timing));
+          const changes = store.observe(test, answer, timing);
+          hooks.onChanges?.(changes);
         }
       }
     },

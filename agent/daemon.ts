@@ -11,6 +11,7 @@ import { defaultPort } from './config.ts';
 import { countAnswer, countedNetwork, isProbing } from './counted-network.ts';
 import { createDiscovery, type Discovery } from './discovery.ts';
 import { createFirewallGuard } from './firewall-guard.ts';
+import { createFirewallReview } from './firewall-review.ts';
 import { createLogger, logChanges } from './log.ts';
 import { createMeshCache, createStatusClient } from './mesh.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -197,21 +198,22 @@ async function createAgent(
     onChange: () => {
       metrics.rulesetChanged();
     },
-    async review(signal) {
-      if (assessment === undefined) return;
-      await assessment.reviewFirewall(signal, {
+    review: createFirewallReview({
+      assessment: () => assessment,
+      hooks: {
         onChanges: (changes) => {
           logChanges(log, changes);
         },
         onCrash: ({ requirement }, error) => {
           log.error({ err: error, requirement: requirement.id }, 'check crashed');
         },
-      });
-      // What changed in the middle of the first round is asked again at once; the node is judged when that round has ended.
-      if (signal.aborted || lastRoundSeconds === 0) return;
-      settle();
-      metrics.update(document());
-    },
+      },
+      hasRoundEnded: () => lastRoundSeconds > 0,
+      judge: () => {
+        settle();
+        metrics.update(document());
+      },
+    }),
   });
 
   /** Judges the node anew; a change is one line in the log. */

@@ -4,7 +4,7 @@ import type { FirewallView } from '../checks/host/firewall.ts';
 import type { Host } from '../checks/host/host.ts';
 import { pause } from '../checks/time.ts';
 import { createReviews } from './firewall-reviews.ts';
-import { type ChangeMaker, watchFirewall } from './firewall-watch.ts';
+import { type ChangeMaker, type FirewallWatchOptions, watchFirewall } from './firewall-watch.ts';
 import type { WipeAlarm } from './wipe-alarm.ts';
 
 /** Legacy iptables and ipset tell no changes, and a host may have no nf_tables to watch: so often the rules are looked at. */
@@ -17,6 +17,8 @@ export interface FirewallGuardOptions {
   /** Asks the rules anew about everything that was asked before; they have just been read. */
   readonly review: (signal: AbortSignal) => Promise<void>;
   readonly onChange: (maker: ChangeMaker | undefined) => void;
+  /** How changes are watched; the kernel's own when absent. */
+  readonly watch?: FirewallWatchOptions['open'];
 }
 
 export interface FirewallGuard extends AsyncDisposable {
@@ -27,7 +29,7 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
   const { node, log, alarm } = options;
   const ending = new AbortController();
   const { signal } = ending;
-
+  /** What was looked at last for vanished rules; a round may have read the rules since. */
   let looked: FirewallView | undefined;
 
   /** Reads the rules, and says in the log what vanished from them. */
@@ -85,6 +87,7 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
           reviews.changed();
         },
         onProblem,
+        ...(options.watch === undefined ? {} : { open: options.watch }),
       });
       // What vanishes later is missed only if it was seen before.
       watches = Promise.all([watch, read(), lookAgain()]).catch(onProblem);
