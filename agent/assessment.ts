@@ -109,6 +109,10 @@ export function createAssessment(options: AssessmentOptions): Assessment {
       options: chosen?.resolved.options ?? {},
       distribution: chosen?.resolved.distribution ?? '',
       interfaces: chosen?.resolved.interfaces ?? [],
+      underlay: node.underlay,
+      ownAddresses: known
+        .filter(({ name }) => name === nodeName)
+        .flatMap(({ addresses }) => Object.values(addresses)),
       tryModules: values.tryModules,
       features: catalogue.features,
       knownConfigurations: configurations,

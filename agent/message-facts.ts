@@ -103,6 +103,10 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
     case 'kernel-version':
     case 'kernel-feature':
     case 'sysctl':
+    case 'sysctl-files':
+    case 'forwarding':
+    case 'reverse-path':
+    case 'return-path':
     case 'cni-files':
     case 'policy-routing':
     case 'device-conflict':

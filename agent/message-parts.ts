@@ -87,6 +87,10 @@ export function milliseconds(seconds: string): string {
   return `${ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2)} ms`;
 }
 
+export function familyOf({ get }: Facts): string {
+  return get('family') === 'ipv6' ? 'IPv6' : 'IPv4';
+}
+
 export function oneOf(values: string): string {
   return values.replaceAll(',', ' or ');
 }

@@ -1,6 +1,6 @@
 /** @module The words for what is as it should be. Pure. */
 import type { Facts } from './message-facts.ts';
-import { milliseconds, ownerOf } from './message-parts.ts';
+import { familyOf, milliseconds, ownerOf } from './message-parts.ts';
 
 /** Says what was seen. */
 export function passMessage(facts: Facts): string {
@@ -13,6 +13,18 @@ export function passMessage(facts: Facts): string {
       return `the kernel has ${get('feature')} (${get('source')})`;
     case 'sysctl':
       return `${get('key')} is ${get('found')}`;
+    case 'sysctl-files':
+      return has('found')
+        ? `${get('key')} gets ${get('found')} from ${get('file')}`
+        : `no file of sysctl.d sets ${get('key')}`;
+    case 'forwarding':
+      return has('interfaces')
+        ? `${familyOf(facts)} is forwarded from ${get('interfaces')}`
+        : `${get('key')} is ${get('found')}`;
+    case 'reverse-path':
+      return `no reverse-path filter is in the way on ${get('interfaces')}`;
+    case 'return-path':
+      return `the way back is by ${get('wayBack')}, and no filter asks for another`;
     case 'cni-files':
       return has('files') ? `nothing stands before ${get('files')}` : 'no CNI is configured yet';
     case 'policy-routing':

@@ -1,7 +1,7 @@
 /** @module The words for what is wrong with a node itself. Pure. */
 import type { Reason } from '../checks/check.ts';
 import type { Words } from './message-facts.ts';
-import { firstUrl, oneOf, ownerOf } from './message-parts.ts';
+import { familyOf, firstUrl, oneOf, ownerOf } from './message-parts.ts';
 
 export const nodeWords = {
   'kernel-too-old': {
@@ -35,6 +35,32 @@ export const nodeWords = {
   },
   'sysctl-not-available': {
     message: ({ get }) => `${get('key')} does not exist in this kernel, and need not`,
+  },
+  'sysctl-file-differs': {
+    message: ({ get, has }) =>
+      `${get('file')} line ${get('line')} sets ${get('key')} to ${get('found')}, not ${oneOf(get('want'))}, at the next ${has('reader') ? get('reader') : 'boot or sysctl --system'}`,
+    next: ({ get }) => `sed -n ${get('line')}p ${get('file')}`,
+  },
+  'forwarding-off': {
+    message: (facts) =>
+      facts.get('interfaces') === 'all'
+        ? `the node does not forward ${familyOf(facts)}`
+        : `the node does not forward ${familyOf(facts)} that comes in on ${facts.get('interfaces')}: pods get nothing from there`,
+    next: ({ get }) =>
+      get('family') === 'ipv6'
+        ? 'sysctl net.ipv6.conf.all.forwarding'
+        : "sysctl -a -r 'ipv4.*forward'",
+  },
+  'reverse-path-filter': {
+    message: ({ get }) =>
+      `rp_filter in force (the larger of all and the interface's own) is ${get('interfaces')}; it must be ${oneOf(get('want'))}`,
+    next: () => "sysctl -a -r 'ipv4.*[.]rp_filter'; nstat -az TcpExtIPReversePathFilter",
+  },
+  'return-path-refused': {
+    message: ({ get, receiver }) =>
+      `what ${receiver} sends to ${get('ownAddress')} is dropped on ${get('interface')}: the way back is by ${get('wayBack')}, and rp_filter is strict`,
+    next: ({ get, peerAddress }) =>
+      `ip route get ${get('ownAddress')} from ${peerAddress} iif ${get('interface')}; nstat -az TcpExtIPReversePathFilter`,
   },
   'foreign-cni-config': {
     message: ({ get, has }) => {

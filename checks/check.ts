@@ -3,7 +3,7 @@ import type { RuleOwners } from '../rules/rule-owners.ts';
 import type { Feature, Kind, ParamsByKind } from '../rules/schema.ts';
 import type { Family } from './family.ts';
 import type { FirewallPlace } from './firewall-verdict.ts';
-import type { Host } from './host/host.ts';
+import type { Host, InterfaceAddress } from './host/host.ts';
 import type { PeerChannel } from './peer-channel.ts';
 import type { NoticedWipe } from './wiped-rules.ts';
 
@@ -55,6 +55,10 @@ export interface Context {
   readonly distribution: string;
   /** Names of the network devices of the chosen provider; a trailing `*` matches any ending (`matchesName`). */
   readonly interfaces: readonly string[];
+  /** Addresses of this node that talk to the peers, with their interfaces. */
+  readonly underlay: readonly InterfaceAddress[];
+  /** Addresses by which the peers know this node, as far as it was told them. */
+  readonly ownAddresses: readonly string[];
   /** Whether `--try-modules` was given: a feature may be tried in a throw-away namespace. */
   readonly tryModules: boolean;
   /** How the presence of each kernel feature is established. */
@@ -139,6 +143,10 @@ export const reasons = [
   'sysctl-absent',
   'sysctl-differs',
   'sysctl-not-available',
+  'sysctl-file-differs',
+  'forwarding-off',
+  'reverse-path-filter',
+  'return-path-refused',
   'foreign-cni-config',
   'port-taken',
   'listens-beyond-loopback',

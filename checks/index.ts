@@ -5,6 +5,7 @@ import { cniFiles } from './cni-files.ts';
 import { datastore } from './datastore.ts';
 import { deviceConflict } from './device-conflict.ts';
 import { firewallWipe } from './firewall-wipe.ts';
+import { forwarding } from './forwarding.ts';
 import { hostFirewall } from './host-firewall.ts';
 import { icmpEcho } from './icmp-echo.ts';
 import { ipProtocol } from './ip-protocol.ts';
@@ -16,7 +17,10 @@ import { pathMtu } from './path-mtu.ts';
 import { peerAgreement } from './peer-agreement.ts';
 import { policyRouting } from './policy-routing.ts';
 import { portOwner } from './port-owner.ts';
+import { returnPath } from './return-path.ts';
+import { reversePath } from './reverse-path.ts';
 import { sysctl } from './sysctl.ts';
+import { sysctlFiles } from './sysctl-files.ts';
 import { tcpPort } from './tcp-port.ts';
 import { udpPort } from './udp-port.ts';
 import { vxlanPath } from './vxlan-path.ts';
@@ -26,6 +30,7 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   datastore,
   'device-conflict': deviceConflict,
   'firewall-wipe': firewallWipe,
+  forwarding,
   'host-firewall': hostFirewall,
   'icmp-echo': icmpEcho,
   'ip-protocol': ipProtocol,
@@ -37,7 +42,10 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'peer-agreement': peerAgreement,
   'policy-routing': policyRouting,
   'port-owner': portOwner,
+  'return-path': returnPath,
+  'reverse-path': reversePath,
   sysctl,
+  'sysctl-files': sysctlFiles,
   'tcp-port': tcpPort,
   'udp-port': udpPort,
   'vxlan-path': vxlanPath,

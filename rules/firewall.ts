@@ -25,6 +25,10 @@ export function firewallParamsOf({
     case 'kernel-version':
     case 'kernel-feature':
     case 'sysctl':
+    case 'sysctl-files':
+    case 'forwarding':
+    case 'reverse-path':
+    case 'return-path':
     case 'cni-files':
     case 'policy-routing':
     case 'port-owner':

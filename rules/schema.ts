@@ -80,6 +80,31 @@ export const paramsByKind = {
     /** Who sets it at start, if the provider does so itself: then a difference now is not yet wrong. */
     setBy: Type.Optional(Type.String()),
   }),
+  /** Whether the node forwards: asked of the interfaces of pods and underlay once the provider has made its own. */
+  forwarding: object({
+    family: Type.Union([Type.Literal('ipv4'), Type.Literal('ipv6')]),
+    /** Who turns it on at start, if the provider does so itself: before it has devices, off is not yet wrong. */
+    setBy: Type.Optional(Type.String()),
+    /** Devices by which one sees that it has; absent: any of the provider's own. A `*` at the end matches any ending. */
+    once: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+  }),
+  /** What the files of sysctl.d would set. */
+  'sysctl-files': object({
+    /** Names of one setting, with slashes; a `*` stands for an interface that is made later. */
+    keys: Type.Array(Type.String(), { minItems: 1 }),
+    /** Values that the provider can work with, the best first. */
+    values: Type.Array(Type.String(), { minItems: 1 }),
+  }),
+  /** The reverse-path filter in force on the provider's own interfaces. */
+  'reverse-path': object({
+    /** 0: none, 1: strict, 2: loose; the best first. */
+    allowed: Type.Array(Type.Union([Type.Literal(0), Type.Literal(1), Type.Literal(2)]), {
+      minItems: 1,
+    }),
+    setBy: Type.String(),
+  }),
+  /** Whether packets of the peer would be taken on the interface where they come in. */
+  'return-path': object({}),
   'cni-files': object({
     directories: Type.Array(Type.String(), { minItems: 1 }),
     /** Configuration file names of this provider, the first that exists wins. */

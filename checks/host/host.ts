@@ -1,5 +1,6 @@
 /** @module The only door to the machine, as checks see it. Tests hand in a fake one. */
 import type { FirewallReading } from './firewall.ts';
+import type { IncomingPacket } from './input-route.ts';
 import type { Network } from './network.ts';
 
 /** What the machine refused to show; the runner turns it into `unknown`. */
@@ -182,6 +183,8 @@ export interface Host {
   rules(): Promise<readonly PolicyRule[]>;
   /** The neighbour that packets to an address, from this one where one is given, go to; undefined when the kernel has no entry, or none is needed. */
   neighbour(address: string, from?: string): Promise<Neighbour | undefined>;
+  /** Whether the kernel would take this packet of IPv4 if it came in, or refuse it for its source; undefined when it drops it anyway. */
+  incoming(packet: IncomingPacket): Promise<'taken' | 'refused' | undefined>;
   /** Every socket that owns this port: listening (TCP) or bound (UDP). */
   portOwners(transport: 'udp' | 'tcp', port: number): Promise<readonly PortOwner[]>;
   /**

@@ -7,6 +7,7 @@ import { createFiles } from './files.ts';
 import { createFirewall, type FirewallView } from './firewall.ts';
 import type { Host } from './host.ts';
 import { httpGet } from './http-get.ts';
+import { readInputRoute } from './input-route.ts';
 import { readNeighbour } from './neighbour.ts';
 import { readOsFacts } from './os.ts';
 import { readPortOwners } from './owners.ts';
@@ -42,6 +43,7 @@ export function createMachine(options: { readonly root?: string } = {}): Machine
       const route = readRoute(address, readLinks(), from);
       return route === undefined ? undefined : readNeighbour(address, route);
     },
+    incoming: async (packet) => readInputRoute(packet),
     portOwners: async (transport, port) =>
       await readPortOwners(files, root, { transport, port }, readLinks()),
     conntrackEstablishes: (flow) => readConntrackEstablishes(files, flow),

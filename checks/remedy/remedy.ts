@@ -12,9 +12,9 @@ import { openingOf } from './opening.ts';
 import { iptablesChanges, nftChanges } from './raw.ts';
 import { ufwChanges } from './ufw.ts';
 
-/** Commands to type on this node, all of them and in this order, that make one packet pass. */
+/** Commands to type on this node, all of them and in this order: they make one packet pass, or mend a setting of the node. */
 export interface Remedy {
-  readonly manager: Manager | 'iproute2' | 'sysctl' | 'systemd';
+  readonly manager: Manager | 'iproute2' | 'modprobe' | 'sysctl' | 'systemd';
   readonly commands: readonly string[];
 }
 

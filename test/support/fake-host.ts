@@ -27,6 +27,8 @@ export interface FakeMachine {
   readonly rules?: readonly PolicyRule[] | { readonly error: string };
   /** By destination, or by `DESTINATION from SOURCE`; `none` where the kernel has none. */
   readonly ways?: Readonly<Record<string, Route | 'none'>>;
+  /** What becomes of packets that come in, by index of the interface; absent: they are dropped for another reason. */
+  readonly incoming?: Readonly<Record<number, 'taken' | 'refused'>>;
   readonly os?: Partial<OsFacts>;
   readonly owners?: readonly PortOwner[];
   readonly http?: Readonly<Record<string, { status: number; body: string } | { error: string }>>;
@@ -92,6 +94,8 @@ export function fakeHost(machine: FakeMachine = {}): Host {
     routes: async () => checked(machine.routes ?? refuse('routes'), 'routes'),
     rules: async () => checked(machine.rules ?? refuse('rules'), 'rules'),
     neighbour: async (address) => refuse(`neighbour ${address}`),
+    incoming: async ({ index }) =>
+      machine.incoming === undefined ? refuse('incoming') : machine.incoming[index],
     async portOwners(transport, port) {
       const owners = machine.owners ?? refuse(`portOwners ${transport}/${port}`);
       return owners.filter((owner) => owner.transport === transport && owner.port === port);
@@ -121,6 +125,8 @@ export function fakeContext(
     options: {},
     distribution: 'upstream',
     interfaces: [],
+    underlay: [],
+    ownAddresses: [],
     tryModules: false,
     features: new Map(),
     knownConfigurations: new Map(),
