@@ -1,4 +1,5 @@
 /** @module Watches: raw sockets that count, for a few seconds, the packets of one asker that passed this node's INPUT hook. */
+import { randomBytes } from 'node:crypto';
 import type { Family } from '../family.ts';
 import { formatAddress, parseAddress } from '../packet/address.ts';
 import { decodeIpv4 } from '../packet/ipv4.ts';
@@ -41,7 +42,6 @@ export interface Watches {
 
 export function createWatches(network: LinuxNetwork): Watches {
   const watches = new Map<string, OpenWatch>();
-  let next = 0;
 
   function stop(watch: OpenWatch): void {
     const { fd } = watch;
@@ -83,7 +83,8 @@ export function createWatches(network: LinuxNetwork): Watches {
           connectionAttempts(asker.family === 'ipv4', what.port, sourceWord(asker)),
         );
       }
-      const id = `${next++}`;
+      // A check beside the agent is a second witness of this host, and must not answer for the agent's watch.
+      const id = randomBytes(8).toString('hex');
       const timer = setTimeout(() => {
         forget(id);
       }, watchMs);

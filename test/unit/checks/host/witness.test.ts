@@ -562,6 +562,13 @@ describe('a watch', () => {
     expect(lab.witness.sighting(asker.address, id)).toEqual({ seen: 0, established: true });
   });
 
+  test('is not mistaken for one of another witness of this host', async () => {
+    const [one, other] = [await witnessOf(), await witnessOf()];
+    const id = one.witness.watch(asker, { protocol: 4 }, true) ?? '';
+    other.witness.watch(asker, { protocol: 4 }, true);
+    expect(other.witness.sighting(asker.address, id)).toBeUndefined();
+  });
+
   test('ends by itself, and its socket with it', async () => {
     const lab = await witnessOf();
     const before = lab.sockets.size;
