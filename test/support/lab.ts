@@ -17,7 +17,16 @@ export interface LabOptions {
   readonly ipv6?: boolean;
   /** MTU of every way behind the router, told by ICMP errors; the nodes' own interfaces keep 1500. */
   readonly mtu?: number;
+  /** What the addresses of node nK begin with: `10.99` makes 10.99.K.2, `fd99` makes fd99:K::2. */
+  readonly subnets?: Subnets;
 }
+
+export interface Subnets {
+  readonly ipv4: string;
+  readonly ipv6: string;
+}
+
+const usualSubnets: Subnets = { ipv4: '10.99', ipv6: 'fd99' };
 
 export interface HttpAnswer {
   readonly status: number;
@@ -66,10 +75,10 @@ export class Lab implements AsyncDisposable {
   readonly nodes: readonly LabNode[];
   readonly router: Router;
 
-  constructor({ nodes, ipv6 = true }: LabOptions) {
+  constructor({ nodes, ipv6 = true, subnets = usualSubnets }: LabOptions) {
     // The name tells two labs of one run apart.
     const id = randomBytes(3).toString('hex');
-    this.nodes = Array.from({ length: nodes }, (_, i) => new LabNode(id, i + 1, ipv6));
+    this.nodes = Array.from({ length: nodes }, (_, i) => new LabNode(id, i + 1, ipv6, subnets));
     this.router = new Router(`lab-${id}-router`);
   }
 
@@ -235,20 +244,23 @@ export class Router extends Place {
   setup(nodes: readonly LabNode[]): readonly string[] {
     return [
       'link set lo up',
-      ...nodes.flatMap(({ index, ipv6 }) => [
-        `addr add 10.99.${index}.254/24 dev e${index}`,
-        ...(ipv6 ? [`addr add fd99:${index}::fe/64 dev e${index} nodad`] : []),
+      ...nodes.flatMap(({ index, ipv6, gateway4, gateway6 }) => [
+        `addr add ${gateway4}/24 dev e${index}`,
+        ...(ipv6 ? [`addr add ${gateway6}/64 dev e${index} nodad`] : []),
         `link set e${index} up`,
       ]),
     ];
   }
 
   /** From now on only packets up to this size reach the node: larger ones with DF get an ICMP error, others are cut. */
-  async pathMtu({ index, ipv6 }: LabNode, bytes: number): Promise<void> {
+  async pathMtu(node: LabNode, bytes: number): Promise<void> {
+    const { index, ipv6, subnets, gateway4 } = node;
     await this.ip([
-      `route replace 10.99.${index}.0/24 dev e${index} proto kernel scope link src 10.99.${index}.254 mtu ${bytes}`,
+      `route replace ${subnets.ipv4}.${index}.0/24 dev e${index} proto kernel scope link src ${gateway4} mtu ${bytes}`,
       ...(ipv6
-        ? [`route replace fd99:${index}::/64 dev e${index} proto kernel metric 256 mtu ${bytes}`]
+        ? [
+            `route replace ${subnets.ipv6}:${index}::/64 dev e${index} proto kernel metric 256 mtu ${bytes}`,
+          ]
         : []),
     ]);
   }
@@ -268,28 +280,35 @@ export class LabNode extends Place implements AsyncDisposable {
   readonly name: string;
   readonly address4: string;
   readonly address6: string;
+  /** The router's own. */
+  readonly gateway4: string;
+  readonly gateway6: string;
   readonly ipv6: boolean;
+  readonly subnets: Subnets;
   readonly #agents: LabAgent[] = [];
   #inside: Inside | undefined;
 
-  constructor(lab: string, index: number, ipv6: boolean) {
+  constructor(lab: string, index: number, ipv6: boolean, subnets: Subnets) {
     super(`lab-${lab}-n${index}`);
     this.index = index;
     this.name = `n${index}`;
-    this.address4 = `10.99.${index}.2`;
-    this.address6 = `fd99:${index}::2`;
+    this.address4 = `${subnets.ipv4}.${index}.2`;
+    this.address6 = `${subnets.ipv6}:${index}::2`;
+    this.gateway4 = `${subnets.ipv4}.${index}.254`;
+    this.gateway6 = `${subnets.ipv6}:${index}::fe`;
     this.ipv6 = ipv6;
+    this.subnets = subnets;
   }
 
   setup(): readonly string[] {
-    const { index, address4, address6, ipv6 } = this;
+    const { address4, address6, gateway4, gateway6, ipv6 } = this;
     return [
       'link set lo up',
       `addr add ${address4}/24 dev e0`,
       ...(ipv6 ? [`addr add ${address6}/64 dev e0 nodad`] : []),
       'link set e0 up',
-      `route add default via 10.99.${index}.254`,
-      ...(ipv6 ? [`route add default via fd99:${index}::fe`] : []),
+      `route add default via ${gateway4}`,
+      ...(ipv6 ? [`route add default via ${gateway6}`] : []),
     ];
   }
 
