@@ -109,6 +109,7 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
     case 'return-path':
     case 'cni-files':
     case 'policy-routing':
+    case 'service-manager':
     case 'device-conflict':
     case 'datastore':
     case 'firewall-wipe':

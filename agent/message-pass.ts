@@ -32,6 +32,10 @@ export function passMessage(facts: Facts): string {
       return has('ways')
         ? 'the routes to pods are in force'
         : 'no policy rule stands before the routes to pods';
+    case 'service-manager':
+      return has('managers')
+        ? `a reload of the firewall takes nothing away: ${get('managers')}`
+        : `${get('manager')} leaves the network of pods alone`;
     case 'port-owner':
       return get('owner') === 'nobody'
         ? `${thing} is free`

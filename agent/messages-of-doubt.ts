@@ -54,6 +54,10 @@ export const doubtWords = {
       `not tested for three rounds${has('lastOutcome') ? `; the last answer was ${get('lastOutcome')}` : ''}`,
     next: ({ sender }) => `look at the log of the agent on ${sender}`,
   },
+  'service-undetermined': {
+    message: ({ get }) => `whether ${get('service')} runs on this host cannot be seen from here`,
+    next: ({ get }) => `systemctl status ${get('service')}, on the host itself`,
+  },
   'missing-net-raw': {
     message: () => 'could not look: raw sockets need CAP_NET_RAW',
     next: () => 'run it as root, or grant CAP_NET_RAW',

@@ -25,6 +25,35 @@ export const softwareWords = {
         ? `ip rule; ip route get ${get('destination').split('/')[0] ?? '?'}${has('from') ? ` from ${get('from')}` : ''}`
         : `ip rule; ip route show table ${get('table')}`,
   },
+  'networkmanager-manages': {
+    message: ({ get }) =>
+      `NetworkManager has put profiles of its own on devices of the CNI: ${get('devices')}`,
+    next: () => 'nmcli device status; nmcli -f NAME,DEVICE connection show --active',
+  },
+  'networkmanager-not-told': {
+    message: ({ get }) => `NetworkManager is not told to leave ${get('devices')} alone`,
+    next: () => 'NetworkManager --print-config | grep -A5 keyfile; nmcli device status',
+  },
+  'nm-cloud-setup-enabled': {
+    message: ({ get }) =>
+      `${get('units')} is switched on: it writes policy rules and routes every few minutes`,
+    next: ({ get }) => `systemctl disable --now ${get('units').replaceAll(',', ' ')}`,
+  },
+  'networkd-manages': {
+    message: ({ get }) =>
+      `systemd-networkd takes ${get('device')} for its own, by ${get('file')}: it removes addresses and routes that the file does not name`,
+    next: ({ get }) => `networkctl status ${get('device')}; cat ${get('file')}`,
+  },
+  'networkd-removes-foreign': {
+    message: ({ get }) =>
+      `systemd-networkd is not told to leave routes and policy rules of other programs alone (${get('settings')})`,
+    next: () => 'systemd-analyze cat-config systemd/networkd.conf',
+  },
+  'firewall-reload-flushes': {
+    message: ({ get }) =>
+      `a reload of ${get('manager')} takes ${get('chains')} chains of kube-proxy and the CNI away`,
+    next: ({ get }) => get('cure'),
+  },
 } as const satisfies Partial<Readonly<Record<Reason, Words>>>;
 
 function ipOf(get: Facts['get']): string {

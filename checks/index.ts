@@ -19,6 +19,7 @@ import { policyRouting } from './policy-routing.ts';
 import { portOwner } from './port-owner.ts';
 import { returnPath } from './return-path.ts';
 import { reversePath } from './reverse-path.ts';
+import { serviceManager } from './service-manager.ts';
 import { sysctl } from './sysctl.ts';
 import { sysctlFiles } from './sysctl-files.ts';
 import { tcpPort } from './tcp-port.ts';
@@ -44,6 +45,7 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'port-owner': portOwner,
   'return-path': returnPath,
   'reverse-path': reversePath,
+  'service-manager': serviceManager,
   sysctl,
   'sysctl-files': sysctlFiles,
   'tcp-port': tcpPort,

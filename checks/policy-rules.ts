@@ -1,8 +1,9 @@
 /** @module Policy rules as one reads them, and which packets they are about. Pure. */
+
+import type { AnswerRemedy } from './check.ts';
 import type { Family } from './family.ts';
 import type { PolicyRule } from './host/host.ts';
 import { isInside, parsePrefix } from './packet/prefix.ts';
-import type { Remedy } from './remedy/remedy.ts';
 
 export const localTable = 255;
 export const mainTable = 254;
@@ -68,7 +69,7 @@ export function isOfCloudSetup({ table }: PolicyRule): boolean {
 }
 
 /** What keeps packets to this prefix out of the table of a rule: with nm-cloud-setup the program goes, else a rule before it comes. */
-export function remedyAgainst(rule: PolicyRule, prefix: string): Remedy {
+export function remedyAgainst(rule: PolicyRule, prefix: string): AnswerRemedy {
   const ip = ipOf(rule.family);
   if (isOfCloudSetup(rule))
     return {

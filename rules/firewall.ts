@@ -31,6 +31,7 @@ export function firewallParamsOf({
     case 'return-path':
     case 'cni-files':
     case 'policy-routing':
+    case 'service-manager':
     case 'port-owner':
     case 'device-conflict':
     case 'path-mtu':

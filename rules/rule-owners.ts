@@ -71,6 +71,19 @@ export function isNeeded(owner: RuleOwner, node: Surrounding): boolean {
   return applies(owner, valueIn(node));
 }
 
+/** The name of whose chain this is, by its own name or that of its table. */
+export function ruleOwnerOf(
+  { owners }: RuleOwners,
+  chain: { readonly name: string; readonly table: string },
+): string | undefined {
+  const found = [...owners].find(
+    ([, { chains, tables }]) =>
+      chains.some((start) => chain.name.startsWith(start)) ||
+      tables.some((start) => chain.table.startsWith(start)),
+  );
+  return found?.[0];
+}
+
 /** What to type on a node like this so that an owner writes its rules again. */
 export function restoringCommands(owner: RuleOwner, node: Surrounding): readonly string[] {
   return owner.restore.find((way) => applies(way, valueIn(node)))?.commands ?? [];

@@ -173,6 +173,17 @@ export const paramsByKind = {
       { minItems: 1 },
     ),
   }),
+  /** Services of the host that look after networks, and what they may do to a CNI: once it has devices, and before by what they are told. */
+  'service-manager': object({
+    service: Type.Union([
+      Type.Literal('networkmanager'),
+      Type.Literal('networkmanager-configuration'),
+      Type.Literal('nm-cloud-setup'),
+      Type.Literal('networkd'),
+      Type.Literal('networkd-configuration'),
+      Type.Literal('firewall-reload'),
+    ]),
+  }),
   /** What other programs do to the routing of this node. */
   'policy-routing': object({
     /**

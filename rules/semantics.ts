@@ -28,6 +28,7 @@ const scopesOf: { readonly [K in Kind]: readonly Scope[] } = {
   'return-path': ['peer'],
   'cni-files': ['node'],
   'policy-routing': ['node'],
+  'service-manager': ['node'],
   'port-owner': ['node'],
   'device-conflict': ['node'],
   datastore: ['node'],

@@ -72,7 +72,7 @@ describe('owners of firewall rules', () => {
   });
 
   test.each([
-    { process: 'firewalld', want: 'FlushAllOnReload=no' },
+    { process: 'firewalld', want: 'firewalld 2.0' },
     { process: 'nft', want: 'flush ruleset' },
     { process: 'iptables-restore', want: '--noflush' },
     { process: 'ip6tables-legacy', want: '--noflush' },
