@@ -12,7 +12,7 @@ const lookAgainMs = 30_000;
 
 export interface FirewallGuardOptions {
   readonly node: { readonly host: Pick<Host, 'firewall'> };
-  readonly log: Pick<Logger, 'debug' | 'warn' | 'error'>;
+  readonly log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
   readonly alarm: WipeAlarm;
   /** Asks the rules anew about everything that was asked before; they have just been read. */
   readonly review: (signal: AbortSignal) => Promise<void>;
@@ -31,6 +31,8 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
   const { signal } = ending;
   /** What was looked at last for vanished rules; a round may have read the rules since. */
   let looked: FirewallView | undefined;
+  /** How many wipes there were to be told of then. */
+  let said: number | undefined;
 
   /** Reads the rules, and says in the log what vanished from them. */
   async function read(): Promise<void> {
@@ -38,8 +40,12 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
     if (!reading.readable) return;
     looked = reading.view;
     const { wiped, over } = alarm.look(reading.view.ruleset);
-    for (const { owner, place, what, lost, process } of wiped) {
-      log.warn({ owner, place, what, lost, process }, 'firewall rules of a provider were wiped');
+    said = alarm.open()?.length;
+    for (const { owner, place, what, lost, process, mayBeOwn } of wiped) {
+      const facts = { owner, place, what, lost, process };
+      if (mayBeOwn)
+        log.info(facts, 'firewall rules of a provider are gone, maybe by its own doing');
+      else log.warn(facts, 'firewall rules of a provider were wiped');
     }
     for (const { owner, place } of over) {
       log.warn({ owner, place }, 'firewall rules of a provider are there again');
@@ -65,7 +71,8 @@ export function createFirewallGuard(options: FirewallGuardOptions): FirewallGuar
       if (signal.aborted) return;
       // What is new is looked at in the review: by then the kernel has told who made it.
       const reading = await node.host.firewall();
-      if (reading.readable && reading.view !== looked) reviews.changed();
+      const isNew = reading.readable && reading.view !== looked;
+      if (isNew || alarm.open()?.length !== said) reviews.changed();
     }
   }
 

@@ -16,6 +16,9 @@ const mostMakers = 64;
 /** So many wipes are remembered; a ruleset has fewer places than that. */
 const mostWipes = 64;
 
+/** What an owner may have taken away itself counts when it was not back after so long: as long as a pod takes to start again. */
+const patienceMs = 60_000;
+
 export interface WipeAlarmOptions {
   /** Whose rules there may be; others after the catalogue was read anew. */
   readonly owners: () => RuleOwners;
@@ -31,7 +34,7 @@ export interface WipeAlarm {
     readonly wiped: readonly NoticedWipe[];
     readonly over: readonly NoticedWipe[];
   };
-  /** Wipes that are not over, the oldest first; undefined before the first picture. */
+  /** Wipes that count and are not over, the oldest first; undefined before the first picture. */
   open(): readonly NoticedWipe[] | undefined;
 }
 
@@ -67,15 +70,22 @@ export function createWipeAlarm(options: WipeAlarmOptions): WipeAlarm {
       before = after;
       return { wiped, over };
     },
-    open: () => (before === undefined ? undefined : open),
+    open() {
+      if (before === undefined) return undefined;
+      const sinceMs = options.now() - patienceMs;
+      return open.filter(
+        ({ mayBeOwn, noticedAt }) => !mayBeOwn || Date.parse(noticedAt) <= sinceMs,
+      );
+    },
   };
 }
 
 function namedOwners({ owners }: RuleOwners): readonly NamedOwner[] {
-  return [...owners].map(([name, { chains, tables, processes }]) => ({
+  return [...owners].map(([name, { chains, tables, processes, tools }]) => ({
     name,
     chains,
     tables,
     processes,
+    tools,
   }));
 }

@@ -61,7 +61,10 @@ function evidenceOf(lost: readonly Lost[], known: RuleOwners): Evidence {
   const names = [...new Set([...processes.values()].map(({ name }) => name))];
   const [name] = names;
   const [only] = processes.values();
-  const advice = name === undefined || names.length > 1 ? undefined : adviceAgainst(name, known);
+  // Whether somebody else did it is not sure then, and what nobody did needs no advice.
+  const isSure = lost.some(({ wipe }) => !wipe.mayBeOwn);
+  const advice =
+    isSure && name !== undefined && names.length === 1 ? adviceAgainst(name, known) : undefined;
   return {
     owners: [...new Set(lost.map(({ owner }) => owner.title))].join(', '),
     lost: [...new Set(lost.map(({ wipe }) => lossText(wipe)))].join('; '),

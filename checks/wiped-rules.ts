@@ -9,7 +9,7 @@ import type { Chain, Family, Ruleset } from 'node-nftables';
 import type { RuleOwner } from '../rules/rule-owners.ts';
 
 /** How the rules of one program are known: as the catalogue says, by its name there. */
-export type NamedOwner = Pick<RuleOwner, 'chains' | 'tables' | 'processes'> & {
+export type NamedOwner = Pick<RuleOwner, 'chains' | 'tables' | 'processes' | 'tools'> & {
   readonly name: string;
 };
 
@@ -20,8 +20,12 @@ export interface OwnedRules {
   readonly place: string;
   /** The packets it is about: what is gone for IPv6 is not there because IPv4 has it. */
   readonly family: Family;
+  /** Whether the whole table is its own. */
+  readonly isOwnTable: boolean;
   /** Rules in its chains. */
   readonly rules: number;
+  /** Rules of others' base chains that lead into its chains. */
+  readonly jumps: number;
   /** Its chains that each base chain jumps to; a base chain of its own counts as its own way in. */
   readonly entries: ReadonlyMap<string, ReadonlySet<string>>;
   /** Its chains that hold rules. */
@@ -29,7 +33,11 @@ export interface OwnedRules {
 }
 
 /** The print of a ruleset: what each owner has in each table. Small, whatever the size of the ruleset. */
-export type RulesPrint = ReadonlyMap<string, OwnedRules>;
+export interface RulesPrint {
+  readonly owned: ReadonlyMap<string, OwnedRules>;
+  /** Rules of anybody in each place. */
+  readonly rules: ReadonlyMap<string, number>;
+}
 
 export interface Wipe {
   readonly owner: string;
@@ -43,6 +51,11 @@ export interface Wipe {
   readonly chains: readonly string[];
   /** Where else its owner had rules for the same packets. */
   readonly elsewhere: readonly string[];
+  /**
+   * Whether its owner may have done it: by a tool that it uses, and to nobody else's rules. When flanneld ends or starts it clears its
+   * own chains with iptables or nft, and is there again soon.
+   */
+  readonly mayBeOwn: boolean;
   /** Who made the change, where the kernel told. */
   readonly process?: { readonly pid: number; readonly name: string };
 }
@@ -61,15 +74,20 @@ export function printOf(
     owner: string;
     place: string;
     family: Family;
+    isOwnTable: boolean;
     rules: number;
+    jumps: number;
     entries: Map<string, Set<string>>;
     filled: Set<string>;
   }
+  const tableOwnerOf = (table: string): NamedOwner | undefined =>
+    owners.find(({ tables }) => tables.some((start) => table.startsWith(start)));
   const drafts = new Map<string, Draft>();
+  const rules = new Map<string, number>();
   const ownerByChain = new Map<string, string>();
   const bases = new Map<string, Chain>();
   const draftOf = (owner: string, chain: Pick<Chain, 'backend' | 'family' | 'table'>): Draft => {
-    const place = `${chain.backend} ${chain.family} ${chain.table}`;
+    const place = placeOf(chain);
     const key = `${owner} ${place}`;
     const known = drafts.get(key);
     if (known !== undefined) return known;
@@ -77,7 +95,9 @@ export function printOf(
       owner,
       place,
       family: chain.family,
+      isOwnTable: tableOwnerOf(chain.table)?.name === owner,
       rules: 0,
+      jumps: 0,
       entries: new Map(),
       filled: new Set(),
     };
@@ -87,14 +107,14 @@ export function printOf(
   for (const chain of ruleset.chains) {
     const key = keyOf(chain, chain.name);
     if (chain.base !== undefined) bases.set(key, chain);
-    const owner = owners.find(
-      (one) =>
-        one.chains.some((start) => chain.name.startsWith(start)) ||
-        one.tables.some((start) => chain.table.startsWith(start)),
-    );
+    const owner =
+      owners.find(({ chains }) => chains.some((start) => chain.name.startsWith(start))) ??
+      tableOwnerOf(chain.table);
     if (owner !== undefined) ownerByChain.set(key, owner.name);
   }
   for (const rule of ruleset.rules) {
+    const place = placeOf(rule);
+    rules.set(place, (rules.get(place) ?? 0) + 1);
     const key = keyOf(rule, rule.chain);
     const owner = ownerByChain.get(key);
     if (owner !== undefined) {
@@ -108,14 +128,21 @@ export function printOf(
       if (expression.kind !== 'verdict' || !('chain' in expression.verdict)) continue;
       const target = expression.verdict.chain;
       const entered = ownerByChain.get(keyOf(rule, target));
-      if (entered !== undefined) addTo(draftOf(entered, rule).entries, rule.chain, target);
+      if (entered === undefined) continue;
+      const draft = draftOf(entered, rule);
+      addTo(draft.entries, rule.chain, target);
+      if (entered !== owner) draft.jumps++;
     }
   }
-  return drafts;
+  return { owned: drafts, rules };
+}
+
+function placeOf({ backend, family, table }: Pick<Chain, 'backend' | 'family' | 'table'>): string {
+  return `${backend} ${family} ${table}`;
 }
 
 function keyOf(place: Pick<Chain, 'backend' | 'family' | 'table'>, chain: string): string {
-  return `${place.backend} ${place.family} ${place.table} ${chain}`;
+  return `${placeOf(place)} ${chain}`;
 }
 
 function addTo(entries: Map<string, Set<string>>, base: string, target: string): void {
@@ -136,10 +163,12 @@ export function wipesOf(
   owners: readonly NamedOwner[],
 ): readonly Wipe[] {
   const wipes: Wipe[] = [];
-  for (const [key, was] of before) {
+  for (const [key, was] of before.owned) {
     if (was.rules === 0) continue;
-    const own = owners.find(({ name }) => name === was.owner)?.processes ?? [];
-    const strangers = processes.filter(({ name }) => !own.some((start) => name.startsWith(start)));
+    const owner = owners.find(({ name }) => name === was.owner);
+    const isOf = (starts: readonly string[] = [], { name }: { readonly name: string }): boolean =>
+      starts.some((start) => name.startsWith(start));
+    const strangers = processes.filter((one) => !isOf(owner?.processes, one));
     // Who takes away their own rules knows what they do.
     if (processes.length > 0 && strangers.length === 0) continue;
     const [only] = strangers;
@@ -150,10 +179,12 @@ export function wipesOf(
       elsewhere: placesOf(was, before).filter((place) => place !== was.place),
       ...(strangers.length === 1 && only !== undefined ? { process: only } : {}),
     };
-    const is = after.get(key);
+    const is = after.owned.get(key);
     if (is === undefined || is.rules === 0) {
       if (hasNewPlace(was, before, after)) continue;
-      wipes.push({ ...found, what: 'rules', lost: was.rules, chains: [] });
+      const byTools = strangers.every((one) => isOf(owner?.tools, one));
+      const mayBeOwn = byTools && spares(was, before, after);
+      wipes.push({ ...found, what: 'rules', lost: was.rules, chains: [], mayBeOwn });
       continue;
     }
     const lost = [...was.entries].filter(
@@ -163,7 +194,7 @@ export function wipesOf(
     if (lost.length === 0) continue;
     const count = lost.reduce((total, [, targets]) => total + targets.size, 0);
     const chains = lost.map(([base]) => base);
-    wipes.push({ ...found, what: 'entries', lost: count, chains });
+    wipes.push({ ...found, what: 'entries', lost: count, chains, mayBeOwn: false });
   }
   return wipes;
 }
@@ -174,12 +205,28 @@ function hasNewPlace(was: OwnedRules, before: RulesPrint, after: RulesPrint): bo
   return placesOf(was, after).some((place) => !known.includes(place));
 }
 
+/**
+ * Whether rules of others were there, and none of them went with the owner's: in the same table, or in any other where the table is its
+ * own. Who empties a table, or all of them, spares nobody.
+ */
+function spares(was: OwnedRules, before: RulesPrint, after: RulesPrint): boolean {
+  const others = ({ owned, rules }: RulesPrint): number => {
+    const isCounted = (place: string): boolean => was.isOwnTable || place === was.place;
+    let count = 0;
+    for (const [place, number] of rules) if (isCounted(place)) count += number;
+    for (const is of owned.values())
+      if (is.owner === was.owner && isCounted(is.place)) count -= is.rules + is.jumps;
+    return count;
+  };
+  return others(before) > 0 && others(after) >= others(before);
+}
+
 /** Where the owner has rules for packets of this family. */
 function placesOf(
   { owner, family }: Pick<OwnedRules, 'owner' | 'family'>,
   print: RulesPrint,
 ): readonly string[] {
-  return [...print.values()]
+  return [...print.owned.values()]
     .filter((is) => is.owner === owner && is.rules > 0)
     .filter((is) => is.family === family || is.family === 'inet')
     .map(({ place }) => place);
@@ -194,7 +241,7 @@ export function isOver(wipe: Wipe, now: RulesPrint): boolean {
   const hasMoved = places.some((place) => place !== wipe.place && !wipe.elsewhere.includes(place));
   if (hasMoved) return true;
   if (!places.includes(wipe.place)) return wipe.what === 'entries';
-  return [...now.values()].some(
+  return [...now.owned.values()].some(
     (is) =>
       is.owner === wipe.owner &&
       is.place === wipe.place &&

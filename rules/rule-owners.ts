@@ -22,6 +22,8 @@ export const RuleOwner = object({
   tables: Words,
   /** Begins of process names (as in /proc/PID/comm) under which it removes its own rules. */
   processes: Words,
+  /** Begins of the names of the programs that it changes its rules with: the kernel names them, and not who started them. */
+  tools: Words,
   /** For which providers, distributions and options a node needs them. */
   when: Type.Optional(Condition),
   unless: Type.Optional(Condition),

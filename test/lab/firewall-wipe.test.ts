@@ -125,13 +125,15 @@ describe('an agent beside rules of kube-proxy and flannel', () => {
     await findingWhen(agent, 'pass');
   });
 
-  test('no finding: an owner that replaces all of its rules at once, somebody who removes other rules, or a few of many', async () => {
+  test('no finding: an owner that replaces all of its rules at once, somebody who removes other rules or a few of many, an owner that clears its chain', async () => {
     await using agent = await node.agent(selection);
     await findingWhen(agent, 'pass');
     for (const change of [
       `delete table ip nat\ndelete table ip filter\n${natRules}${filterRules}`,
       'delete table inet mine',
       'flush chain ip nat KUBE-SVC-DNS',
+      // As flanneld does when it starts, by its tool.
+      'flush chain ip nat FLANNEL-POSTRTG',
     ]) {
       const finding = await findingAfter(agent, async () => {
         await node.nft(change);

@@ -15,11 +15,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A firewall that holds so many rules of kube-proxy, and nothing else. */
-function picture(rules: number): FirewallView {
+/** A firewall that holds so many rules of kube-proxy, and of others. */
+function picture(rules: number, others = 0): FirewallView {
   const place = { family: 'ip', table: 'filter' } as const;
   const { base: _, ...chain } = someChain({ ...place, name: 'KUBE-FIREWALL' });
   const kept = Array.from({ length: rules }, () => someRule({ ...place, chain: chain.name }));
+  for (let count = 0; count < others; count++) kept.push(someRule({ ...place, chain: 'mine' }));
   const ruleset: Ruleset = someRuleset({ chains: [chain], rules: kept });
   return someView({}, { ruleset });
 }
@@ -29,10 +30,10 @@ function guard() {
   let reading: FirewallReading = { readable: true, view: picture(3) };
   let reviews = 0;
   let tell: (change: Change) => void = () => {};
-  const alarm = createWipeAlarm({ owners: () => ruleOwners, now: () => 0 });
+  const alarm = createWipeAlarm({ owners: () => ruleOwners, now: () => Date.now() });
   const made = createFirewallGuard({
     node: { host: { firewall: async () => reading } },
-    log: { debug: vi.fn(), warn: vi.fn(), error: vi.fn() },
+    log: { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() },
     alarm,
     review: async () => {
       reviews++;
@@ -113,5 +114,23 @@ test('rules that may not be read for a while have not gone', async () => {
   await vi.advanceTimersByTimeAsync(60_000);
   expect(alarm.open()).toEqual([]);
   expect(reviews()).toBe(1);
+  await made[Symbol.asyncDispose]();
+});
+
+test('what its owner may have done is asked for when it has not come back', async () => {
+  const { alarm, made, reviews, change, tell } = guard();
+  change(picture(3, 1));
+  await vi.advanceTimersByTimeAsync(31_000);
+  const before = reviews();
+  change(picture(0, 1));
+  tell('nft');
+  await vi.advanceTimersByTimeAsync(1000);
+  expect([alarm.open(), reviews() - before]).toEqual([[], 1]);
+  await vi.advanceTimersByTimeAsync(91_000);
+  expect(alarm.open()).toHaveLength(1);
+  // Nothing has changed meanwhile.
+  expect(reviews() - before).toBe(2);
+  await vi.advanceTimersByTimeAsync(91_000);
+  expect(reviews() - before).toBe(2);
   await made[Symbol.asyncDispose]();
 });

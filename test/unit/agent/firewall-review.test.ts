@@ -28,6 +28,7 @@ const wipe: NoticedWipe = {
   lost: 3,
   chains: [],
   elsewhere: [],
+  mayBeOwn: false,
   noticedAt: '2026-11-24T04:00:00.000Z',
 };
 

@@ -1,5 +1,5 @@
 import type { Chain, Rule, Ruleset } from 'node-nftables';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createWipeAlarm, type WipeAlarm } from '../../../agent/wipe-alarm.ts';
 import { openCatalogue } from '../../../rules/catalogue.ts';
 import type { RuleOwners } from '../../../rules/rule-owners.ts';
@@ -22,8 +22,8 @@ const none = { wiped: [], over: [] };
 const { ruleOwners } = await openCatalogue();
 const noticedAt = '2026-11-24T04:00:00.000Z';
 
-function makeAlarm(owners: () => RuleOwners = () => ruleOwners): WipeAlarm {
-  return createWipeAlarm({ owners, now: () => Date.parse(noticedAt) });
+function makeAlarm(owners: () => RuleOwners = () => ruleOwners, laterMs = () => 0): WipeAlarm {
+  return createWipeAlarm({ owners, now: () => Date.parse(noticedAt) + laterMs() });
 }
 
 test('what vanishes is told once, with who did it, and once more when it is there again', () => {
@@ -43,6 +43,36 @@ test('what vanishes is told once, with who did it, and once more when it is ther
   expect(alarm.look(picture(2))).toEqual({ wiped: [], over: wiped });
   expect(alarm.look(picture(2))).toEqual(none);
   expect(alarm.open()).toEqual([]);
+});
+
+describe('what its owner may have taken away itself', () => {
+  const others = someRule({ family: 'ip', table: 'filter', chain: 'INPUT', expressions: [] });
+  const beside = (view: Ruleset): Ruleset => ({ ...view, rules: [...view.rules, others] });
+
+  test('counts when it is not back after a minute', () => {
+    let laterMs = 0;
+    const alarm = makeAlarm(undefined, () => laterMs);
+    alarm.look(beside(picture(3)));
+    alarm.changed({ pid: 42, name: 'iptables' });
+    expect(alarm.look(beside(picture(0))).wiped).toMatchObject([{ mayBeOwn: true }]);
+    laterMs = 59_000;
+    expect(alarm.open()).toEqual([]);
+    laterMs = 60_000;
+    expect(alarm.open()).toMatchObject([{ owner: 'kube-proxy', noticedAt }]);
+    alarm.look(beside(picture(3)));
+    expect(alarm.open()).toEqual([]);
+  });
+
+  test('never counts when it is back before', () => {
+    let laterMs = 0;
+    const alarm = makeAlarm(undefined, () => laterMs);
+    alarm.look(beside(picture(3)));
+    alarm.look(beside(picture(0)));
+    laterMs = 20_000;
+    alarm.look(beside(picture(3)));
+    laterMs = 3_600_000;
+    expect(alarm.open()).toEqual([]);
+  });
 });
 
 test('before the first picture nothing is known', () => {

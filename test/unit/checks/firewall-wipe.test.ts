@@ -23,6 +23,7 @@ function wipe(given: Partial<NoticedWipe> = {}): NoticedWipe {
     lost: 12,
     chains: [],
     elsewhere: [],
+    mayBeOwn: false,
     process: nft,
     noticedAt: '2026-11-24T04:00:00.000Z',
     ...given,
@@ -113,6 +114,12 @@ describe('the check of wiped rules', () => {
     const { evidence = {} } = await ask(() => [wipe(), wipe({ process: firewalld })]);
     expect(evidence).toMatchObject({ process: 'nft, firewalld' });
     expect(evidence).not.toHaveProperty('pid');
+    expect(evidence).not.toHaveProperty('advice');
+  });
+
+  test('gives no advice where its owner may have done it', async () => {
+    const { evidence = {} } = await ask(() => [wipe({ mayBeOwn: true })]);
+    expect(evidence).toMatchObject({ process: 'nft', pid: 42 });
     expect(evidence).not.toHaveProperty('advice');
   });
 

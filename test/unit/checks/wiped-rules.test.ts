@@ -139,6 +139,51 @@ describe('the wipe alarm', () => {
     expect(wipes({ before: print(...before), after: print(...after), processes })).toEqual([]);
   });
 
+  const flannel: TableText = {
+    table: 'nat',
+    chains: { INPUT: ['KUBE-X', 'FLANNEL-X'], 'KUBE-X': ['-'], 'FLANNEL-X': ['-', '-'] },
+  };
+  const emptied: TableText = { ...flannel, chains: { ...flannel.chains, 'FLANNEL-X': [] } };
+  const own: TableText = { table: 'flannel-ipv4', chains: { base: ['-'] } };
+  const own6: TableText = { table: 'flannel-ipv6', family: 'ip6', chains: { base: ['-'] } };
+  const firewalld = { pid: 44, name: 'firewalld' };
+  test.each([
+    { name: 'its chain alone, by a tool', before: [flannel], after: [emptied], want: true },
+    { name: 'its tables alone', before: [full, own, own6], after: [full], want: true },
+    { name: 'nobody tells by what', before: [flannel], after: [emptied], by: [], want: true },
+    { name: 'not by a tool', before: [flannel], after: [emptied], by: [firewalld], want: false },
+    { name: 'nobody else was there', before: [own], after: [], want: false },
+    {
+      name: 'nobody else was there in the table',
+      before: [full, { ...own, table: 'nat', chains: { 'FLANNEL-X': ['-'] } }],
+      after: [full],
+      want: false,
+    },
+    {
+      name: 'a rule of somebody else went, too',
+      before: [flannel],
+      after: [{ ...emptied, chains: { ...emptied.chains, 'KUBE-X': [] } }],
+      want: false,
+    },
+    {
+      name: 'a rule of somebody else went from elsewhere, too',
+      before: [full, own],
+      after: [{ chains: { ...full.chains, other: [] } }],
+      want: false,
+    },
+    {
+      name: 'the way into its chains went',
+      before: [flannel],
+      after: [{ ...flannel, chains: { ...flannel.chains, INPUT: ['KUBE-X'] } }],
+      want: false,
+    },
+  ])('its owner may have done it, or not: $name', ({ before, after, by = [nft], want }) => {
+    const found = wipes({ before: print(...before), after: print(...after), processes: by });
+    const flannels = found.filter(({ owner }) => owner === 'flannel');
+    expect(flannels.length).toBeGreaterThan(0);
+    for (const { mayBeOwn } of flannels) expect(mayBeOwn).toBe(want);
+  });
+
   test('of several processes none is blamed', () => {
     const processes = [nft, { pid: 43, name: 'iptables' }];
     const [wipe] = wipes({ before: print(full), after: print(), processes });

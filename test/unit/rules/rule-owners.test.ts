@@ -12,6 +12,7 @@ function owner(lines: Readonly<Record<string, string>> = {}): string {
     chains: '[KITE-]',
     tables: '[]',
     processes: '[kited]',
+    tools: '[nft]',
     restore: '[{ commands: [systemctl restart kited] }]',
     source: "['https://kitewire.example/']",
     ...lines,
