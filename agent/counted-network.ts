@@ -36,7 +36,7 @@ export function countedNetwork(network: Network, kind: ProbeKind, metrics: Metri
     tcp: async (...given) => await count(network.tcp(...given)),
     wasReported: (destination, port) => network.wasReported(destination, port),
     ipProtocol: async (...given) => await count(network.ipProtocol(...given)),
-    tap: (flow) => network.tap(flow),
+    tap: (...given) => network.tap(...given),
   };
 }
 

@@ -33,6 +33,7 @@ export { readIpSets } from './ipset.ts';
 export type * from './model.ts';
 export { ctKeys, metaKeys, rtKeys } from './model.ts';
 export { type ReadOptions, readNftables, readRuleset } from './read.ts';
+export { readRule } from './read-rule.ts';
 export { streamRules } from './stream.ts';
 export { holdsTproxy, judgeTproxy, type ProxyQuestion, type ProxyRules } from './tproxy.ts';
 export { RulesetWatch, type WatchOptions, watchRuleset } from './watch.ts';

@@ -228,6 +228,13 @@ export function encodeText(type: number, text: string): Uint8Array {
   return encodeAttribute(type, Buffer.from(`${text}\0`));
 }
 
+/** A number of 64 bits in network order. */
+export function encodeU64(type: number, value: bigint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, value);
+  return encodeAttribute(type, bytes);
+}
+
 /** Room for a request. What native code is given time and again is too large to lie among V8's objects, and is never moved. */
 function createRequest(): { readonly bytes: Uint8Array; readonly view: DataView } {
   const bytes = new Uint8Array(4096);

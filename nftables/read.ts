@@ -22,7 +22,7 @@ import { isPresent } from './present.ts';
 // enum nf_tables_msg_types, of NFNL_SUBSYS_NFTABLES (10)
 const NFT_MSG_GETTABLE = 0xa01;
 const NFT_MSG_GETCHAIN = 0xa04;
-const NFT_MSG_GETRULE = 0xa07;
+export const NFT_MSG_GETRULE = 0xa07;
 const NFT_MSG_GETSET = 0xa0a;
 const NFT_MSG_GETSETELEM = 0xa0d;
 const NFT_MSG_GETGEN = 0xa10;

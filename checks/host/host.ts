@@ -1,4 +1,5 @@
 /** @module The only door to the machine, as checks see it. Tests hand in a fake one. */
+import type { FirewallPlace } from '../firewall-verdict.ts';
 import type { FirewallReading } from './firewall.ts';
 import type { IncomingPacket } from './input-route.ts';
 import type { Network } from './network.ts';
@@ -200,6 +201,8 @@ export interface Host {
   conntrackUsage(): Promise<{ readonly count: number; readonly limit: number } | undefined>;
   /** Whether a rule of any firewall of this node might hand a UDP or TCP packet to this port to a transparent proxy. */
   tproxyPossible(transport: 'udp' | 'tcp', port: number): Promise<boolean | undefined>;
+  /** What the counter of one rule says now; undefined where it has none, is gone, or cannot be read by itself (legacy iptables, policies). */
+  ruleCounter(place: Omit<FirewallPlace, 'hook'>): Promise<number | undefined>;
   /** The rules of every packet filter of this network namespace, as the kernel has them now. */
   firewall(): Promise<FirewallReading>;
   /** Creates a link of this kind in a throw-away namespace and removes it: only for `--try-modules`. */

@@ -13,6 +13,7 @@ import { readOsFacts } from './os.ts';
 import { readPortOwners } from './owners.ts';
 import { readRoutes, readRules } from './routing.ts';
 import { readAddresses, readLinks, readRoute } from './rtnetlink.ts';
+import { readRuleCounter } from './rule-counter.ts';
 
 /** The machine, and the firewall as it was read last. */
 export interface Machine extends Omit<Host, 'network'> {
@@ -52,6 +53,7 @@ export function createMachine(options: { readonly root?: string } = {}): Machine
       const found = await findTproxy({ transport, port });
       return found === 'unreadable' ? undefined : found === 'possible';
     },
+    ruleCounter: async (place) => await readRuleCounter(place, root),
     firewall: () => firewall.read(),
     firewallView: () => firewall.latest,
     tryLink,

@@ -406,8 +406,8 @@ export class LinuxNetwork implements Network, AsyncDisposable {
     };
   }
 
-  tap(flow: Flow): Tap {
-    return openTap(this, flow);
+  tap(flow: Flow, options: { readonly pastInput: boolean } = { pastInput: false }): Tap {
+    return openTap(this, flow, options);
   }
 
   /** A raw socket that reads and writes IP packets of one protocol; HostError `missing-net-raw` where it may not be had. */

@@ -61,7 +61,10 @@ export interface Path {
 }
 
 /** What the taps of one flow saw. */
-export type TapReport = Omit<StationReport, 'counters'>;
+export interface TapReport extends Omit<StationReport, 'counters'> {
+  /** Probes that passed this host's INPUT hook, as a raw socket sees them; where that was asked for. */
+  readonly pastInput?: number;
+}
 
 /** Taps that are open: all packets of the host pass their filter. */
 export interface Tap {
@@ -101,6 +104,9 @@ export interface Network {
     waitMs: number,
     signal: AbortSignal,
   ): Promise<Observation & { readonly nonce: bigint }>;
-  /** Opens taps for the packets of one flow, on all interfaces. Throws HostError `missing-net-raw` where it may not. */
-  tap(flow: Flow): Tap;
+  /**
+   * Opens taps for the packets of one flow, on all interfaces; where its probes come to this host, also behind the INPUT hook. Throws
+   * HostError `missing-net-raw` where it may not.
+   */
+  tap(flow: Flow, options?: { readonly pastInput: boolean }): Tap;
 }

@@ -6,7 +6,12 @@ import { type Host, HostError } from './host.ts';
 /** Stations that are open. */
 export interface Stations {
   /** Closes the taps, reads the counters again, and says what was seen; asked again, it says the same. */
-  stop(): Promise<StationReport>;
+  stop(): Promise<StationsReport>;
+}
+
+export interface StationsReport extends StationReport {
+  /** Probes that passed this host's INPUT hook; where that was asked for. */
+  readonly pastInput?: number;
 }
 
 /**
@@ -16,18 +21,19 @@ export interface Stations {
 export async function openStations(
   host: Pick<Host, 'network' | 'readText' | 'route'>,
   flow: Flow,
+  options: { readonly pastInput: boolean } = { pastInput: false },
 ): Promise<Stations> {
   const ways = await interfacesTo(host, [flow.source, flow.destination]);
   const before = await readCounters(host, flow.family);
-  const tap = host.network.tap(flow);
-  async function report(): Promise<StationReport> {
+  const tap = host.network.tap(flow, options);
+  async function report(): Promise<StationsReport> {
     const seen = await tap.stop();
     const after = await readCounters(host, flow.family);
     const { out, nic, pastIngress } = seen;
     const shown = [out, nic, pastIngress].flatMap((sight) => sight.interfaces);
     return { ...seen, counters: counterDeltas(before, after, [...ways, ...shown]) };
   }
-  let stopped: Promise<StationReport> | undefined;
+  let stopped: Promise<StationsReport> | undefined;
   return {
     stop: async () => {
       stopped ??= report();

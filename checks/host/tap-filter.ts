@@ -59,6 +59,19 @@ export function flowFilter(flow: Flow): readonly Instruction[] {
   return anyOf(alternatives, snapBytes);
 }
 
+/**
+ * The filter of a raw socket behind the INPUT hook, for probes of a flow to wherever a rule may have sent them. IPv4 packets start at their
+ * IP header there, those of IPv6 at the transport header.
+ */
+export function pastInputFilter(flow: Flow): readonly Instruction[] {
+  const isIpv4 = flow.family === 'ipv4';
+  const from = isIpv4 ? wordsAre(12, words(flow.source, flow)) : [];
+  const where: Condition = isIpv4 ? { load: [headerLengthToX(0)] } : at(0);
+  const ours =
+    flow.protocol === udpProtocol ? messageAt(8 + preambleBytes, 'probe') : marks(flow, 'probe');
+  return anyOf([[...from, where, ...ours]], snapBytes);
+}
+
 interface Ends {
   readonly source: readonly number[];
   readonly destination: readonly number[];
@@ -158,14 +171,10 @@ function marks(
   what: 'probe' | 'answer',
 ): readonly Condition[] {
   const isProbe = what === 'probe';
-  const messageAt = (offset: number): readonly Condition[] => [
-    ...wordsAtX(offset + magicOffset, [magic]),
-    { load: [loadByteAtX(offset + typeOffset)], is: [messageTypes[what]] },
-  ];
   const portIs: Condition = { load: [loadHalfAtX(isProbe ? 2 : 0)], is: [port] };
   switch (protocol) {
     case udpProtocol:
-      return [portIs, ...messageAt(isProbe ? 8 + preambleBytes : 8)];
+      return [portIs, ...messageAt(isProbe ? 8 + preambleBytes : 8, what)];
     case tcpProtocol:
       return isProbe
         ? [portIs, { load: [loadByteAtX(13), and(0x12)], is: [0x02] }]
@@ -178,4 +187,11 @@ function marks(
     default:
       return wordsAtX(ipProbeHeaderBytes, [magic]);
   }
+}
+
+function messageAt(offset: number, type: 'probe' | 'answer'): readonly Condition[] {
+  return [
+    ...wordsAtX(offset + magicOffset, [magic]),
+    { load: [loadByteAtX(offset + typeOffset)], is: [messageTypes[type]] },
+  ];
 }

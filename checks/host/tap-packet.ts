@@ -12,8 +12,10 @@ import { decodeQuotedIpv6 } from '../packet/ipv6.ts';
 import {
   magic,
   magicOffset,
+  messageHeaderBytes,
   messageTypes,
   nonceOffset,
+  portOffset,
   preambleBytes,
   sessionOffset,
   typeOffset,
@@ -58,6 +60,18 @@ export function sight(flow: ReadyFlow, bytes: Uint8Array): Sighted | undefined {
   return (
     readOwn(flow, packet) ?? (packet.fragment.offset === 0 ? readError(flow, packet) : undefined)
   );
+}
+
+/**
+ * The key of a probe behind the INPUT hook, from its transport header on; undefined when it is none. A rule may have sent it to another
+ * address or port: of UDP the port counts that the probe itself says it was for.
+ */
+export function keyPastInput(flow: ReadyFlow, payload: Uint8Array): string | undefined {
+  if (flow.protocol !== udpProtocol) return probeKey(flow, payload);
+  const message = payload.subarray(8 + preambleBytes);
+  if (message.length < messageHeaderBytes) return undefined;
+  if (viewOf(message).getUint16(portOffset) !== flow.port) return undefined;
+  return messageKey(message, messageTypes.probe);
 }
 
 function readIpv4(bytes: Uint8Array): Packet | undefined {

@@ -11,6 +11,7 @@ import { HostError, type Link } from './host.ts';
 import { EPOLLIN } from './libc.ts';
 import type { Tap, TapReport } from './network.ts';
 import type { LinuxNetwork } from './network-linux.ts';
+import { openPastInput } from './past-input.ts';
 import { readLinks } from './rtnetlink.ts';
 import {
   etherTypes,
@@ -30,12 +31,18 @@ const mostErrors = 4;
 const mostInterfaces = 4;
 
 /** Opens both sockets. Throws HostError `missing-net-raw` where packet sockets may not be had. */
-export function openTap(network: LinuxNetwork, flow: Flow): Tap {
+export function openTap(
+  network: LinuxNetwork,
+  flow: Flow,
+  options: { readonly pastInput: boolean },
+): Tap {
   const ready = readyFlow(flow);
   const stations: Stations = { out: newStation(), nic: newStation(), pastIngress: newStation() };
   const sockets: number[] = [];
   let lost = 0;
+  let behind: ReturnType<typeof openPastInput> | undefined;
   try {
+    if (options.pastInput) behind = openPastInput(network, flow);
     sockets.push(
       listen(network, flow, 'all', (received) => {
         const station = received.link?.type === packetOutgoing ? stations.out : stations.nic;
@@ -46,6 +53,7 @@ export function openTap(network: LinuxNetwork, flow: Flow): Tap {
       }),
     );
   } catch (error) {
+    behind?.stop();
     void close();
     throw error;
   }
@@ -66,8 +74,13 @@ export function openTap(network: LinuxNetwork, flow: Flow): Tap {
       report ??= (async () => {
         network.reactor.drain();
         const names = new Map(readLinks().map(({ index, name }) => [index, name]));
+        const past = behind?.stop();
         await close();
-        return { ...seenAt(stations, flow, names), lost };
+        return {
+          ...seenAt(stations, flow, names),
+          lost: lost + (past?.lost ?? 0),
+          ...(past === undefined ? {} : { pastInput: past.seen }),
+        };
       })();
       return await report;
     },

@@ -103,6 +103,7 @@ export function fakeHost(machine: FakeMachine = {}): Host {
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),
     tproxyPossible: async () => refuse('tproxyPossible'),
+    ruleCounter: async () => refuse('ruleCounter'),
     firewall: async () => refuse('firewall'),
     async tryLink(kind) {
       const known = machine.linkKinds?.[kind] ?? refuse(`tryLink ${kind}`);

@@ -1,6 +1,5 @@
 /** @module A network and a peer's agent made of a script. What the script does not provide for fails the test. */
 import type { Context, PeerTarget } from '../../checks/check.ts';
-import type { Flow } from '../../checks/diagnosis/evidence.ts';
 import type { Host, InterfaceAddress, Link, Route } from '../../checks/host/host.ts';
 import type {
   EchoObservation,
@@ -28,7 +27,7 @@ export interface NetworkScript {
   readonly tcp?: (n: number, ...sent: Sent<'tcp'>) => Partial<TcpObservation>;
   readonly ipProtocol?: (n: number, ...sent: Sent<'ipProtocol'>) => Partial<IpObservation>;
   /** What the taps of a flow have seen when they are closed. */
-  readonly tap?: (flow: Flow) => TapReport;
+  readonly tap?: (...given: Parameters<Network['tap']>) => TapReport;
   /** `ADDRESS PORT` of what the peer's own probes reported. */
   readonly reported?: readonly string[];
 }
@@ -72,8 +71,8 @@ export function fakeNetwork(script: NetworkScript = {}): FakeNetwork {
       const said = (script.ipProtocol ?? refuse('a packet of another protocol'))(n, ...given);
       return { ...silence(n), nonce: BigInt(n + 1), ...said };
     },
-    tap(flow) {
-      const report = (script.tap ?? refuse('a tap'))(flow);
+    tap(...given) {
+      const report = (script.tap ?? refuse('a tap'))(...given);
       return { stop: async () => report };
     },
     wasReported: (destination, port) => (script.reported ?? []).includes(`${destination} ${port}`),
@@ -191,6 +190,7 @@ export function peerContext(
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),
     tproxyPossible: async () => refuse('tproxyPossible'),
+    ruleCounter: async () => refuse('ruleCounter'),
     firewall: async () => refuse('firewall'),
     tryLink: async () => refuse('tryLink'),
     httpGet: async () => refuse('httpGet'),
