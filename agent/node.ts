@@ -1,6 +1,7 @@
 /** @module This node as the rest of the agent sees it: its machine, its sockets, its witness, and the way to its peers. */
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Answer, OverlayFacts } from '../checks/check.ts';
+import { openLookout } from '../checks/diagnosis/receiver.ts';
 import type { Family } from '../checks/family.ts';
 import type { FirewallView } from '../checks/host/firewall.ts';
 import type { Host, InterfaceAddress, OsFacts } from '../checks/host/host.ts';
@@ -18,6 +19,7 @@ import { macBytes } from '../checks/packet/message.ts';
 import type { PeerChannel, PeerFacts, ProbeWish } from '../checks/peer-channel.ts';
 import { type Carrier, createPeerChannel, datagramCarriers } from '../checks/peer-client.ts';
 import { createPeerService, type PeerService } from '../checks/peer-service.ts';
+import { writeBody } from '../checks/peer-wire.ts';
 import type { Peer } from './peer-list.ts';
 import type { ChosenProvider } from './provider-selection.ts';
 import { packageVersion } from './version.ts';
@@ -108,8 +110,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
     onRequest: async (request) => {
       options.onAsked?.();
       const answer = await service.answer(request);
-      // A datagram has no room for a refusal: whoever asks hears nothing.
-      return typeof answer === 'string' ? undefined : answer;
+      return typeof answer === 'string' ? writeBody({ refused: answer }) : answer;
     },
     isPeer: (address) => peerAddresses.has(address),
     onWrongKey: (address) => {
@@ -131,6 +132,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       witness: witness.has(family),
       overlay,
     }),
+    lookOut: async (flow) => await openLookout(host, flow),
     probe: options.probe,
   });
   let witnesses: readonly Family[] = [];
@@ -184,6 +186,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       return channel;
     },
     async [Symbol.asyncDispose]() {
+      await service.close();
       await witness[Symbol.asyncDispose]();
       await network[Symbol.asyncDispose]();
       process.off('exit', wakeToEnd);

@@ -9,7 +9,15 @@ import {
 } from './status-schema.ts';
 
 /** What one agent may ask another over HTTP. */
-export const peerOperations = ['watch', 'sighting', 'heard', 'confirm', 'facts'] as const;
+export const peerOperations = [
+  'watch',
+  'sighting',
+  'observe',
+  'observed',
+  'heard',
+  'confirm',
+  'facts',
+] as const;
 export type PeerOperation = (typeof peerOperations)[number];
 
 /** Describes every route of the server. */

@@ -5,12 +5,18 @@ import { isIPv4 } from 'node:net';
 import type { Mac } from '../checks/packet/message.ts';
 import type { Carrier } from '../checks/peer-client.ts';
 import { agentPort } from '../checks/peer-client.ts';
-import type { PeerService } from '../checks/peer-service.ts';
+import type { PeerService, Refusal } from '../checks/peer-service.ts';
+import { writeBody } from '../checks/peer-wire.ts';
 import type { PeerOperation } from './openapi.ts';
 import type { PeerApi } from './server.ts';
 
 const maximumBodyBytes = 64 * 1024;
 const signatureHeader = 'x-cni-preflight-signature';
+
+const refusals = new Map<number | undefined, Refusal>([
+  [429, 'busy'],
+  [503, 'unable'],
+]);
 
 /** Carries requests over HTTP to the agent's port. */
 export function httpCarrier(mac: Mac | undefined): Carrier {
@@ -24,6 +30,9 @@ export function httpCarrier(mac: Mac | undefined): Carrier {
       signal,
     );
     if (response !== undefined && deniesKey(response, mac !== undefined)) return 'wrong-key';
+    const refusal = refusals.get(response?.status);
+    // Nobody signs a refusal: whoever forges one only keeps this node from asking.
+    if (refusal !== undefined) return writeBody({ refused: refusal });
     if (response?.status !== 200) return undefined;
     if (mac !== undefined && !isSigned(mac, `${op} response`, response.body, response.signature))
       return 'wrong-key';
@@ -39,7 +48,7 @@ export function createPeerApi(options: {
 }): PeerApi {
   const { service, mac, isPeer } = options;
   return {
-    async handle(operation, body, remoteAddress, signature) {
+    async handle(operation, body, remoteAddress, signature, localAddress = '') {
       if (mac !== undefined && !isSigned(mac, operation, body, signature))
         return problem(401, 'UNSIGNED', 'this agent has a key: sign the request with it');
       if (mac === undefined && !isPeer(remoteAddress))
@@ -50,6 +59,7 @@ export function createPeerApi(options: {
           ? undefined
           : await service.answer({
               address: remoteAddress,
+              destination: localAddress,
               family: isIPv4(remoteAddress) ? 'ipv4' : 'ipv6',
               session: '',
               body: request,

@@ -24,12 +24,13 @@ export interface PeerApiAnswer {
 
 /** The agent's side of what peers ask over HTTP. */
 export interface PeerApi {
-  /** The body is as it came, for that is what was signed; the address is canonical, IPv4 also on a dual-stack socket. */
+  /** The body is as it came, for that is what was signed; addresses are canonical, IPv4 also on a dual-stack socket. */
   handle(
     operation: PeerOperation,
     body: Uint8Array,
     remoteAddress: string,
     signature: string | undefined,
+    localAddress?: string,
   ): Promise<PeerApiAnswer>;
 }
 
@@ -293,6 +294,7 @@ function addPeerApi(app: FastifyInstance, api: PeerApi): void {
         body,
         canonical(request.ip),
         typeof signature === 'string' ? signature : undefined,
+        canonical(request.socket.localAddress ?? ''),
       );
       if (answer.signature !== undefined) {
         reply.header('x-cni-preflight-signature', answer.signature);

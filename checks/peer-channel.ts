@@ -1,5 +1,6 @@
 /** @module What one agent may ask of another, whatever carries the question. */
 import type { Answer, OverlayFacts } from './check.ts';
+import type { ReceiverEvidence } from './diagnosis/evidence.ts';
 import type { Family } from './family.ts';
 
 /** What a peer's agent says of itself. */
@@ -18,6 +19,11 @@ export interface PeerFacts extends OverlayFacts {
 export type Watch =
   | { readonly protocol: 'tcp'; readonly port: number }
   | { readonly protocol: 4 | 50 };
+
+/** What a peer is asked to look out for at all of its stations. */
+export type Observed =
+  | { readonly protocol: 6 | 17; readonly port: number }
+  | { readonly protocol: 'icmp' | 4 | 50 };
 
 /** What the far witness says of packets that came from the asker. */
 export interface Sighting {
@@ -67,6 +73,16 @@ export interface PeerChannel {
   watch(watch: Watch, signal: AbortSignal): Promise<{ readonly id: string } | undefined>;
   /** What an open watch has seen. */
   sighting(id: string, signal: AbortSignal): Promise<Sighting | undefined>;
+  /**
+   * Asks the peer to look out, for 3 s, for probes that this node sends to that address; `busy` where it looks out for too many already.
+   * What is sent from the answer on is seen.
+   */
+  observe(
+    what: Observed,
+    signal: AbortSignal,
+  ): Promise<{ readonly id: string } | 'busy' | 'unable' | undefined>;
+  /** Ends a look-out: the peer's half of the evidence. */
+  observed(id: string, signal: AbortSignal): Promise<ReceiverEvidence | undefined>;
   /** The peer's own answers about the way from it to us; what it has not tested so lately it tests now. */
   confirm(
     wishes: readonly ProbeWish[],

@@ -1,19 +1,23 @@
 /** @module Asks a peer's agent, by whatever still passes: UDP to our own port, ICMP echo, HTTP. */
+import { randomBytes } from 'node:crypto';
 import { HostError } from './host/host.ts';
 import type { Path } from './host/network.ts';
 import { type LinuxNetwork } from './host/network-linux.ts';
 import { requestPayloadBytes } from './packet/probe.ts';
 import type { PeerChannel, PeerVerdict, ProbeWish } from './peer-channel.ts';
+import { readObserved } from './peer-observed.ts';
 import {
   arrived,
   type Request,
   readFacts,
   readHeard,
+  readObserveOpened,
+  readRefused,
   readSighting,
   readVerdicts,
   readWatchOpened,
-  writeBody,
 } from './peer-protocol.ts';
+import { writeBody } from './peer-wire.ts';
 import { pause } from './time.ts';
 
 /** Port of the agent, UDP and TCP. Nobody binds it on UDP: the raw witness sees what is sent there. */
@@ -164,6 +168,13 @@ export function createPeerChannel(options: {
     },
     watch: async (watch, signal) => await read({ op: 'watch', ...watch }, readWatchOpened, signal),
     sighting: async (id, signal) => await read({ op: 'sighting', id }, readSighting, signal),
+    observe: async (what, signal) => {
+      const id = randomBytes(8).toString('hex');
+      const body = await ask({ op: 'observe', id, ...what }, signal);
+      if (body === undefined) return undefined;
+      return readRefused(body)?.refused ?? readObserveOpened(body);
+    },
+    observed: async (id, signal) => await read({ op: 'observed', id }, readObserved, signal),
     confirm: async (wishes, maximumAgeSeconds, signal) => {
       const verdicts: PeerVerdict[] = [];
       for (let at = 0; at < wishes.length; at += wishesAtOnce) {

@@ -1,12 +1,9 @@
 /** @module The bodies of requests and responses between agents (docs/wire-format.md); hostile until validated. */
-import type { Static, TSchema } from 'typebox';
+import type { Static } from 'typebox';
 import { Type } from '../rules/type.ts';
-import { fits } from '../rules/validate.ts';
 import { type Answer, reasons } from './check.ts';
+import { reader, strict, text } from './peer-wire.ts';
 
-const strict = { additionalProperties: false } as const;
-/** Without control characters: it ends in logs and on terminals. */
-const text = (maxLength: number) => Type.String({ maxLength, pattern: '^\\P{Cc}*$' });
 /** A key; only its pattern counts, a record looks at nothing else of it. */
 const keyOf = (maxLength: number) => Type.String({ pattern: `^[^\\s\\p{Cc}]{1,${maxLength}}$` });
 const shortText = text(128);
@@ -40,6 +37,7 @@ const Wish = Type.Object(
 );
 
 const Port = Type.Integer({ minimum: 1, maximum: 65535 });
+const ObserveId = Type.String({ pattern: '^[0-9a-f]{16}$' });
 
 /** Every request; `op` says which. */
 export const Request = Type.Union([
@@ -57,6 +55,25 @@ export const Request = Type.Union([
     strict,
   ),
   Type.Object({ op: Type.Literal('sighting'), id: shortText }, strict),
+  Type.Object(
+    {
+      op: Type.Literal('observe'),
+      /** Drawn by the asker: the question may come twice. */
+      id: ObserveId,
+      protocol: Type.Union([Type.Literal(6), Type.Literal(17)]),
+      port: Port,
+    },
+    strict,
+  ),
+  Type.Object(
+    {
+      op: Type.Literal('observe'),
+      id: ObserveId,
+      protocol: Type.Union([Type.Literal('icmp'), Type.Literal(4), Type.Literal(50)]),
+    },
+    strict,
+  ),
+  Type.Object({ op: Type.Literal('observed'), id: ObserveId }, strict),
   Type.Object(
     {
       op: Type.Literal('confirm'),
@@ -126,6 +143,12 @@ const Heard = Type.Object(
   },
   strict,
 );
+const ObserveOpened = Type.Object({ id: ObserveId }, strict);
+/** What a datagram brings instead of an answer; HTTP has status codes for it. */
+const Refused = Type.Object(
+  { refused: Type.Union([Type.Literal('busy'), Type.Literal('unable')]) },
+  strict,
+);
 const WatchOpened = Type.Object({ id: shortText }, strict);
 const SightingShape = Type.Object(
   { seen: Type.Integer({ minimum: 0 }), established: Type.Optional(Type.Boolean()) },
@@ -144,30 +167,14 @@ const Verdicts = Type.Object(
   strict,
 );
 
-/** Turns bytes into a value of one shape, or undefined when they are anything else. */
-function reader<S extends TSchema>(schema: S): (bytes: Uint8Array) => Static<S> | undefined {
-  return (bytes) => {
-    let value: unknown;
-    try {
-      value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    } catch {
-      return undefined;
-    }
-    return fits(schema, value) ? value : undefined;
-  };
-}
-
 export const readRequest = reader(Request);
 export const readFacts = reader(Facts);
 export const readHeard = reader(Heard);
 export const readWatchOpened = reader(WatchOpened);
+export const readObserveOpened = reader(ObserveOpened);
+export const readRefused = reader(Refused);
 export const readSighting = reader(SightingShape);
 export const readVerdicts = reader(Verdicts);
-
-/** Any body as bytes. */
-export function writeBody(value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value));
-}
 
 /** An answer as it travels: the shape that `Verdicts` describes. Long evidence is cut, not refused. */
 export function travelling(answer: Answer): Static<typeof AnswerShape> {

@@ -1,10 +1,16 @@
 /** @module Answers what peers ask; always and only about packets from the asker's own address. */
 import type { Answer } from './check.ts';
+import type { Flow } from './diagnosis/evidence.ts';
+import type { Lookout } from './diagnosis/receiver.ts';
 import type { Family } from './family.ts';
 import { HostError } from './host/host.ts';
 import type { PeerRequest, Witness } from './host/witness.ts';
+import { icmpProtocol } from './packet/icmp.ts';
 import type { PeerFacts, ProbeWish } from './peer-channel.ts';
-import { type Request, readRequest, travelling, writeBody } from './peer-protocol.ts';
+import { writeObserved } from './peer-observed.ts';
+import { type Request, readRequest, travelling } from './peer-protocol.ts';
+import { writeBody } from './peer-wire.ts';
+import { createStationWatches } from './station-watches.ts';
 
 type Wish = Extract<Request, { op: 'confirm' }>['requirements'][number];
 
@@ -23,6 +29,8 @@ export interface PeerServiceOptions {
   }) => Promise<boolean | undefined>;
   /** The own address that talks to this peer. */
   readonly ownAddress: (family: Family) => string | undefined;
+  /** Looks out for the packets of a flow that comes from the asker. */
+  readonly lookOut: (flow: Flow) => Promise<Lookout>;
   /** Tests one wish towards the asker. */
   readonly probe: (wish: Wish, asker: { address: string; family: Family }) => Promise<Answer>;
 }
@@ -46,10 +54,13 @@ export interface PeerService {
   answer(request: PeerRequest): Promise<Uint8Array | Refusal | undefined>;
   /** Keeps an answer of the own rounds, so that the peer's question costs no packet. */
   remember(address: string, wish: ProbeWish, answer: Answer): void;
+  /** Ends every look-out; none is opened any more. */
+  close(): Promise<void>;
 }
 
 export function createPeerService(options: PeerServiceOptions): PeerService {
   const kept = new Map<string, Kept>();
+  const lookouts = createStationWatches(options.lookOut);
   let running = 0;
 
   function keep(key: string, entry: Kept): void {
@@ -120,7 +131,10 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
       if (answer.outcome === 'unknown') return;
       keep(keyOf(address, wish), { answer, at: performance.now() });
     },
-    async answer({ address, family, body }) {
+    close: async () => {
+      await lookouts.close();
+    },
+    async answer({ address, destination, family, body }) {
       const request = readRequest(body);
       if (request === undefined) return undefined;
       switch (request.op) {
@@ -159,12 +173,36 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
             throw error;
           }
         }
+        case 'observe': {
+          if (!options.signed && !options.isPeer(address)) return undefined;
+          const flow = flowOf(request, { family, source: address, destination });
+          try {
+            const isOpen = await lookouts.open(address, request.id, flow);
+            return isOpen ? writeBody({ id: request.id }) : 'busy';
+          } catch (error) {
+            if (error instanceof HostError) return 'unable';
+            throw error;
+          }
+        }
+        case 'observed': {
+          const evidence = await lookouts.observed(address, request.id);
+          return evidence === undefined ? undefined : writeObserved(evidence, maximumBodyBytes);
+        }
         case 'confirm':
           if (!options.signed && !options.isPeer(address)) return undefined;
           return confirm(request, { address, family });
       }
     },
   };
+}
+
+function flowOf(
+  request: Extract<Request, { op: 'observe' }>,
+  ends: Pick<Flow, 'family' | 'source' | 'destination'>,
+): Flow {
+  if (request.protocol === 'icmp') return { ...ends, protocol: icmpProtocol[ends.family] };
+  const { protocol } = request;
+  return 'port' in request ? { ...ends, protocol, port: request.port } : { ...ends, protocol };
 }
 
 function ifDefined(value: unknown): Uint8Array | undefined {

@@ -2,7 +2,7 @@
 import type { FirewallView } from '../host/firewall.ts';
 import { type Host, HostError } from '../host/host.ts';
 import { readReversePathFilter } from '../host/reverse-path.ts';
-import { openStations, type StationsReport } from '../host/stations.ts';
+import { openStations, type Stations, type StationsReport } from '../host/stations.ts';
 import { icmpProtocol } from '../packet/icmp.ts';
 import type { Flow, ReceiverEvidence } from './evidence.ts';
 import { noteCounts, rulesOf } from './rules.ts';
@@ -13,22 +13,21 @@ export interface Lookout {
   stop(): Promise<ReceiverEvidence>;
 }
 
-/** Opens the stations of a flow that comes to this host. Throws HostError `missing-net-raw` where it may not. */
+/** Opens the stations of a flow that comes to this host. Without CAP_NET_RAW there are none, and the rest is said all the same. */
 export async function openLookout(host: Host, flow: Flow): Promise<Lookout> {
   const view = await readView(host);
   const rules = view === undefined ? undefined : rulesOf(view, flow, 'receiver');
   const counts = rules === undefined ? undefined : await noteCounts(host, rules);
-  const stations = await openStations(host, flow, { pastInput: true });
+  const stations = await stationsOf(host, flow);
 
   async function say(): Promise<ReceiverEvidence> {
-    const { pastInput, ...report } = await stations.stop();
+    const seen = await stations?.stop();
     const [grown, around] = [
       rules === undefined ? undefined : await counts?.grown(rules),
-      await surroundingsOf(host, flow, report),
+      await surroundingsOf(host, flow, seen),
     ];
     return {
-      ...(pastInput === undefined ? {} : { witnessed: pastInput }),
-      stations: report,
+      ...(seen === undefined ? {} : halves(seen)),
       ...(grown === undefined ? {} : { rules: grown }),
       ...around,
     };
@@ -43,6 +42,19 @@ export async function openLookout(host: Host, flow: Flow): Promise<Lookout> {
   };
 }
 
+function halves({ pastInput, ...stations }: StationsReport): Partial<ReceiverEvidence> {
+  return { ...(pastInput === undefined ? {} : { witnessed: pastInput }), stations };
+}
+
+async function stationsOf(host: Host, flow: Flow): Promise<Stations | undefined> {
+  try {
+    return await openStations(host, flow, { pastInput: true });
+  } catch (error) {
+    if (error instanceof HostError && error.code === 'missing-net-raw') return undefined;
+    throw error;
+  }
+}
+
 async function readView(host: Pick<Host, 'firewall'>): Promise<FirewallView | undefined> {
   const reading = await host.firewall();
   return reading.readable ? reading.view : undefined;
@@ -53,10 +65,14 @@ type Around = Pick<
   'owner' | 'ownsDestination' | 'interfaceToSender' | 'reversePathFilter' | 'echoIgnored'
 >;
 
-async function surroundingsOf(host: Host, flow: Flow, report: StationsReport): Promise<Around> {
+async function surroundingsOf(
+  host: Host,
+  flow: Flow,
+  report: StationsReport | undefined,
+): Promise<Around> {
   const route = await orUnknown(() => host.route(flow.source, flow.destination));
   const addresses = await orUnknown(() => host.addresses());
-  const arrivedOn = report.nic.interfaces.find((name) => name !== 'lo') ?? route?.interface;
+  const arrivedOn = report?.nic.interfaces.find((name) => name !== 'lo') ?? route?.interface;
   const filter =
     flow.family === 'ipv4' && arrivedOn !== undefined
       ? await readReversePathFilter(host, arrivedOn)

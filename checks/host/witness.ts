@@ -32,6 +32,8 @@ import {
 /** Who asked something of this agent, and what. */
 export interface PeerRequest {
   readonly address: string;
+  /** The own address that it was sent to. */
+  readonly destination: string;
   readonly family: Family;
   /** Session of the asker, 16 hexadecimal digits. */
   readonly session: string;
@@ -237,7 +239,8 @@ export class Witness implements AsyncDisposable {
       });
     } else if (message.type === 'request') {
       const room = udp.payload.length;
-      void this.#respond(message, source, family, (response) => {
+      const destination = formatAddress(packet.destination);
+      void this.#respond(message, { address: source, destination, family }, (response) => {
         if (response.length <= room) this.#answers.udp(reply, response);
         else drop('response-too-long');
       }).catch(() => {
@@ -313,15 +316,13 @@ export class Witness implements AsyncDisposable {
 
   async #respond(
     message: Message,
-    address: string,
-    family: Family,
+    ends: Pick<PeerRequest, 'address' | 'destination' | 'family'>,
     send: (response: Uint8Array) => void,
   ): Promise<void> {
     // Not within the handler that received it: what the answer needs may still lie in other sockets.
     await Promise.resolve();
     const body = await this.#options.onRequest({
-      address,
-      family,
+      ...ends,
       session: message.session.toString(16).padStart(16, '0'),
       body: message.body,
     });
@@ -362,7 +363,8 @@ export class Witness implements AsyncDisposable {
       onDropped('rate-limited');
       return;
     }
-    void this.#respond(message, source, family, (response) => {
+    const destination = formatAddress(echo.destination);
+    void this.#respond(message, { address: source, destination, family }, (response) => {
       if (response.length > data.length) {
         onDropped('response-too-long');
         return;

@@ -86,7 +86,7 @@ export function inTurn<T>(...observations: readonly [T, ...T[]]): (n: number) =>
 
 /** What the peer's agent answers; `silent` is an agent that is not there. A method left out must not be asked. */
 export type PeerScript = {
-  readonly [M in 'facts' | 'heard' | 'watch' | 'sighting' | 'confirm']?:
+  readonly [M in 'facts' | 'heard' | 'watch' | 'sighting' | 'observe' | 'observed' | 'confirm']?:
     | PeerChannel[M]
     | Awaited<ReturnType<PeerChannel[M]>>
     | 'silent';
@@ -103,6 +103,8 @@ export function fakePeer(script: PeerScript = {}): PeerChannel {
     heard: async (...given) => await play(script.heard, 'the question for what was heard', given),
     watch: async (...given) => await play(script.watch, 'the opening of a watch', given),
     sighting: async (...given) => await play(script.sighting, 'the question for a sighting', given),
+    observe: async (...given) => await play(script.observe, 'the opening of a look-out', given),
+    observed: async (...given) => await play(script.observed, 'the question for a look-out', given),
     confirm: async (...given) => await play(script.confirm, 'the wish for a probe', given),
   };
 }
@@ -125,6 +127,8 @@ export const noAgent: PeerChannel = fakePeer({
   heard: 'silent',
   watch: 'silent',
   sighting: 'silent',
+  observe: 'silent',
+  observed: 'silent',
   confirm: 'silent',
 });
 

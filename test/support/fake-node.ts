@@ -52,6 +52,7 @@ export function fakeNode(
     },
     service: {
       answer: async () => refuse('a question of a peer'),
+      close: async () => {},
       remember: (...args) => {
         remembered.push(args);
       },

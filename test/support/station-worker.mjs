@@ -4,11 +4,13 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { httpCarrier } from '../../dist/agent/peer-http.js';
 import { createMachine } from '../../dist/checks/host/machine.js';
 import { LinuxNetwork } from '../../dist/checks/host/network-linux.js';
 import { createSourcePorts } from '../../dist/checks/host/source-ports.js';
 import { openStations } from '../../dist/checks/host/stations.js';
 import { Witness } from '../../dist/checks/host/witness.js';
+import { createPeerChannel, datagramCarriers } from '../../dist/checks/peer-client.js';
 
 const network = new LinuxNetwork({
   session: BigInt(process.pid) << 32n,
@@ -18,6 +20,7 @@ const network = new LinuxNetwork({
 const host = { ...createMachine(), network };
 const open = new Map();
 const signal = new AbortController().signal;
+const channels = new Map();
 let witness;
 let listener;
 
@@ -62,6 +65,13 @@ const operations = {
         return plain(await network.ipProtocol(path, flow.protocol, timeoutMs, signal));
     }
   },
+  /** Asks the agent of another node to look out for probes of this one; `over` is `http` or `datagram`. */
+  async observe({ address, over, what }) {
+    return (await channelTo(address, over).observe(what, signal)) ?? null;
+  },
+  async observed({ address, over, lookout }) {
+    return (await channelTo(address, over).observed(lookout, signal)) ?? null;
+  },
   /** A socket that takes datagrams. */
   async listen({ family, port }) {
     listener = createSocket(family === 'ipv4' ? 'udp4' : { type: 'udp6', ipv6Only: true });
@@ -79,6 +89,20 @@ const operations = {
     return (await host.neighbour(address)) ?? null;
   },
 };
+
+function channelTo(address, over) {
+  const key = `${over} ${address}`;
+  const known = channels.get(key);
+  if (known !== undefined) return known;
+  const channel = createPeerChannel({
+    path: { family: address.includes(':') ? 'ipv6' : 'ipv4', destination: address },
+    carriers: over === 'http' ? [httpCarrier(undefined)] : datagramCarriers(network),
+    timeoutMs: 1000,
+    confirmMs: 1000,
+  });
+  channels.set(key, channel);
+  return channel;
+}
 
 function plain(observation) {
   return JSON.parse(

@@ -28,6 +28,7 @@ function api(
       return given.silent === true ? undefined : (given.refusal ?? answer);
     },
     remember: () => {},
+    close: async () => {},
   };
   const made = createPeerApi({
     service,

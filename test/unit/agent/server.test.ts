@@ -572,7 +572,7 @@ describe('/openapi.json', () => {
       Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
     );
     expect(described.sort()).toEqual([...served].sort());
-    expect(served.size).toBe(14);
+    expect(served.size).toBe(16);
   });
 
   test('refers to nothing that it does not hold', () => {

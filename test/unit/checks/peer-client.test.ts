@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { HostError } from '../../../checks/host/host.ts';
 import type { ProbeWish } from '../../../checks/peer-channel.ts';
 import { type Carrier, createPeerChannel } from '../../../checks/peer-client.ts';
-import { type Request, writeBody } from '../../../checks/peer-protocol.ts';
+import type { Request } from '../../../checks/peer-protocol.ts';
+import { writeBody } from '../../../checks/peer-wire.ts';
 import { peerAddress, someFacts } from '../../support/fake-network.ts';
 
 beforeEach(() => {

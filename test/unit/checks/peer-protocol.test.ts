@@ -11,8 +11,8 @@ import {
   readWatchOpened,
   travelling,
   wishableKinds,
-  writeBody,
 } from '../../../checks/peer-protocol.ts';
+import { writeBody } from '../../../checks/peer-wire.ts';
 import { kinds } from '../../../rules/schema.ts';
 import { someFacts } from '../../support/fake-network.ts';
 import { damaged, randomBytes, seeded, truncations } from './packet/support.ts';

@@ -2,12 +2,13 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Answer } from '../../../checks/check.ts';
 import { HostError } from '../../../checks/host/host.ts';
 import type { Witness } from '../../../checks/host/witness.ts';
-import { readFacts, readHeard, readVerdicts, writeBody } from '../../../checks/peer-protocol.ts';
+import { readFacts, readHeard, readVerdicts } from '../../../checks/peer-protocol.ts';
 import {
   createPeerService,
   type PeerServiceOptions,
   type Refusal,
 } from '../../../checks/peer-service.ts';
+import { writeBody } from '../../../checks/peer-wire.ts';
 import { peerAddress, someFacts } from '../../support/fake-network.ts';
 
 const peer: string = peerAddress.ipv4;
@@ -58,11 +59,20 @@ function service(
       return false;
     },
     ownAddress: (family) => (family === 'ipv4' ? '192.0.2.1' : undefined),
+    lookOut: async () => {
+      throw new Error('the test did not expect a look-out');
+    },
     probe: async () => passed,
     ...options,
   });
   const result = async (body: unknown, address = peer, family: 'ipv4' | 'ipv6' = 'ipv4') =>
-    await made.answer({ address, family, session: '', body: writeBody(body) });
+    await made.answer({
+      address,
+      destination: '192.0.2.1',
+      family,
+      session: '',
+      body: writeBody(body),
+    });
   const answer = async (...given: Parameters<typeof result>): Promise<Uint8Array | undefined> => {
     const body = await result(...given);
     return typeof body === 'string' ? undefined : body;
@@ -127,7 +137,13 @@ describe('what anybody may ask', () => {
     const { made } = service();
     for (const body of [new Uint8Array(0), writeBody({ op: 'run' }), Uint8Array.of(0xff)])
       expect(
-        await made.answer({ address: peer, family: 'ipv4', session: '', body }),
+        await made.answer({
+          address: peer,
+          destination: '192.0.2.1',
+          family: 'ipv4',
+          session: '',
+          body,
+        }),
       ).toBeUndefined();
   });
 });
@@ -176,7 +192,13 @@ describe('a watch', () => {
   test('where there is no own address, does not claim to know conntrack', async () => {
     const { asked, made } = service({ isPeer: () => true });
     const body = writeBody({ op: 'watch', protocol: 50 });
-    await made.answer({ address: peerAddress.ipv6, family: 'ipv6', session: '', body });
+    await made.answer({
+      address: peerAddress.ipv6,
+      destination: '2001:db8::1',
+      family: 'ipv6',
+      session: '',
+      body,
+    });
     expect(asked).toEqual([['watch', peerAddress.ipv6, 50, undefined]]);
   });
 

@@ -433,7 +433,9 @@ describe('a request', () => {
       },
     });
     await send(lab, 'ipv4', request(), { payloadBytes: 1200 });
-    expect(asked).toEqual([{ address: there.ipv4, family: 'ipv4', session: '0000000000000007' }]);
+    expect(asked).toEqual([
+      { address: there.ipv4, destination: here.ipv4, family: 'ipv4', session: '0000000000000007' },
+    ]);
     expect(lastAnswer(lab, 'ipv4').message).toMatchObject({
       type: 'response',
       nonce: 1n,
