@@ -107,6 +107,10 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
     case 'forwarding':
     case 'reverse-path':
     case 'return-path':
+    case 'kernel-table':
+    case 'kernel-counter':
+    case 'ipv6-state':
+    case 'known-issue':
     case 'cni-files':
     case 'policy-routing':
     case 'service-manager':

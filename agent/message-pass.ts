@@ -23,6 +23,14 @@ export function passMessage(facts: Facts): string {
         : `${get('key')} is ${get('found')}`;
     case 'reverse-path':
       return `no reverse-path filter is in the way on ${get('interfaces')}`;
+    case 'kernel-table':
+      return `the ${get('table')} table holds ${get('count')} of ${get('limit')}`;
+    case 'kernel-counter':
+      return `${get('counter')}: ${get('value')} since the boot`;
+    case 'ipv6-state':
+      return `IPv6 is as it should be on ${get('interfaces')}`;
+    case 'known-issue':
+      return `this is no such machine (by its ${get('without')})`;
     case 'return-path':
       return `the way back is by ${get('wayBack')}, and no filter asks for another`;
     case 'cni-files':

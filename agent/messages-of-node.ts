@@ -62,6 +62,52 @@ export const nodeWords = {
     next: ({ get, peerAddress }) =>
       `ip route get ${get('ownAddress')} from ${peerAddress} iif ${get('interface')}; nstat -az TcpExtIPReversePathFilter`,
   },
+  'table-nearly-full': {
+    message: ({ get, has }) =>
+      `the ${get('table')} table holds ${get('count')} of ${get('limit')} entries${
+        has('refused') && get('refused') !== '0'
+          ? `, and had no room ${get('refused')} times since the boot`
+          : ''
+      }`,
+    next: ({ get }) =>
+      get('table') === 'conntrack'
+        ? 'conntrack -L 2>/dev/null | head; sysctl net.netfilter.nf_conntrack_max'
+        : 'ip neigh show nud all | wc -l; sysctl net.ipv4.neigh.default.gc_thresh3',
+  },
+  'counter-high': {
+    message: ({ get }) =>
+      `${get('counter')}: ${get('value')} since the boot, ${get('perHour')} an hour on the average`,
+    next: ({ get }) =>
+      get('counter').startsWith('conntrack')
+        ? 'conntrack -S'
+        : 'lnstat -c 1 -f arp_cache,ndisc_cache',
+  },
+  'ipv6-disabled': {
+    message: ({ get }) =>
+      get('by') === 'kernel'
+        ? 'the kernel runs without IPv6'
+        : `IPv6 is switched off on ${get('interfaces')}`,
+    next: ({ get }) =>
+      get('by') === 'kernel'
+        ? 'grep -o ipv6.disable=1 /proc/cmdline'
+        : "sysctl -a -r 'disable_ipv6'",
+  },
+  'default-route-expires': {
+    message: ({ get }) =>
+      `the IPv6 default route of ${get('interfaces')} came from a router advertisement, and the node, which forwards, takes no more of them`,
+    next: () => "ip -6 route show default; sysctl -a -r 'ipv6.*accept_ra$'",
+  },
+  'known-issue': {
+    message: ({ get, has }) => {
+      const parts = ['platform', 'kernel', 'driver', 'features', 'target', 'interface']
+        .filter(has)
+        .map((key) => `${key} ${get(key)}`);
+      const untold = has('untold') ? `; not told: ${get('untold')}` : '';
+      return `known of machines like this one: ${get('symptom')} (${parts.join(', ')}${untold})`;
+    },
+    next: ({ has, get }) =>
+      has('driver') ? `ethtool -i ${get('interface')}; ethtool -k ${get('interface')}` : 'uname -r',
+  },
   'foreign-cni-config': {
     message: ({ get, has }) => {
       const whose = has('provider')

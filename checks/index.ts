@@ -9,8 +9,12 @@ import { forwarding } from './forwarding.ts';
 import { hostFirewall } from './host-firewall.ts';
 import { icmpEcho } from './icmp-echo.ts';
 import { ipProtocol } from './ip-protocol.ts';
+import { ipv6State } from './ipv6-state.ts';
+import { kernelCounter } from './kernel-counter.ts';
 import { kernelFeature } from './kernel-feature.ts';
+import { kernelTable } from './kernel-table.ts';
 import { kernelVersion } from './kernel-version.ts';
+import { knownIssue } from './known-issue.ts';
 import { latency } from './latency.ts';
 import { overlayPath } from './overlay-path.ts';
 import { pathMtu } from './path-mtu.ts';
@@ -35,8 +39,12 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'host-firewall': hostFirewall,
   'icmp-echo': icmpEcho,
   'ip-protocol': ipProtocol,
+  'ipv6-state': ipv6State,
+  'kernel-counter': kernelCounter,
   'kernel-feature': kernelFeature,
+  'kernel-table': kernelTable,
   'kernel-version': kernelVersion,
+  'known-issue': knownIssue,
   latency,
   'overlay-path': overlayPath,
   'path-mtu': pathMtu,

@@ -78,6 +78,23 @@ export function satisfies(
   }
 }
 
+/**
+ * Orders a running kernel and a written release by its precision: every 5.2.x is `5.2`, every build of 5.15.0 is `5.15.0`, and
+ * `5.15.0-127` is one build.
+ */
+export function compareReleases(running: KernelVersion, written: string): number {
+  const wanted = parseKernelVersion(written);
+  if (wanted === undefined)
+    throw new RangeError(`the catalogue names kernel ${JSON.stringify(written)}`);
+  const precision = written.split('-')[0]?.split('.').length ?? 0;
+  const order = compareNumbers(
+    running.numbers.slice(0, precision),
+    wanted.numbers.slice(0, precision),
+  );
+  if (order !== 0 || wanted.build.length === 0) return order;
+  return compareNumbers(running.build.slice(0, wanted.build.length), wanted.build);
+}
+
 /** 5.2.0-rc1 precedes 5.2 as well as 5.2.0; candidates exist for the first release of a series only. */
 function isFirstOf({ numbers }: KernelVersion, wanted: readonly number[]): boolean {
   return numbers.every((number, index) => number === (wanted[index] ?? 0));

@@ -29,6 +29,10 @@ export function firewallParamsOf({
     case 'forwarding':
     case 'reverse-path':
     case 'return-path':
+    case 'kernel-table':
+    case 'kernel-counter':
+    case 'ipv6-state':
+    case 'known-issue':
     case 'cni-files':
     case 'policy-routing':
     case 'service-manager':

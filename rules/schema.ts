@@ -105,6 +105,66 @@ export const paramsByKind = {
   }),
   /** Whether packets of the peer would be taken on the interface where they come in. */
   'return-path': object({}),
+  /** How full a table of the kernel is. */
+  'kernel-table': object({
+    table: Type.Union([
+      Type.Literal('conntrack'),
+      Type.Literal('neighbour-ipv4'),
+      Type.Literal('neighbour-ipv6'),
+    ]),
+    /** From this part of its limit on it is nearly full. */
+    share: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+    /** Settings that make it larger, the last one first, with the least that they should be. */
+    limits: Type.Record(Type.String(), Type.Integer({ minimum: 1 })),
+  }),
+  /** A counter of losses, on the average since the boot. */
+  'kernel-counter': object({
+    counter: Type.Union([
+      Type.Literal('conntrack-insert-failed'),
+      Type.Literal('conntrack-drop'),
+      Type.Literal('neighbour-full-ipv4'),
+      Type.Literal('neighbour-full-ipv6'),
+    ]),
+    /** More than so many an hour are worth a word. */
+    perHour: Type.Number({ minimum: 0 }),
+  }),
+  'ipv6-state': object({
+    question: Type.Union([Type.Literal('enabled'), Type.Literal('default-route')]),
+  }),
+  /** Trouble that is known of certain machines. It is told where all that is said of them holds. */
+  'known-issue': object({
+    /** What goes wrong, for whoever meets it. */
+    symptom: Type.String(),
+    /** Kernels that have it, any of them. */
+    kernels: Type.Optional(
+      Type.Array(
+        object({
+          /** First and last release, both included; a build number behind the dash counts where it is written. */
+          from: Type.Optional(Type.String()),
+          to: Type.Optional(Type.String()),
+          /** IDs of os-release whose kernels are meant; absent: any. */
+          distributions: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+        }),
+        { minItems: 1 },
+      ),
+    ),
+    /** Files of /sys/class/dmi/id with what they say; a trailing `*` matches any ending. */
+    dmi: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z_]+$' }), Type.String())),
+    /** Whose driver is meant, and what it leaves to the hardware: one of the features that is on is enough. */
+    driver: Type.Optional(
+      object({
+        of: Type.Union([Type.Literal('underlay'), Type.Literal('vxlan')]),
+        names: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+        /** Begins of what it calls its version. */
+        versions: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+        features: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+      }),
+    ),
+    /** Only where rules masquerade with random ports (`--random-fully`). */
+    masquerade: Type.Optional(Type.Literal('random-fully')),
+    /** A target of ip6tables that such a kernel lacks: where the kernel lists its targets, that decides. */
+    lacksTarget6: Type.Optional(Type.String()),
+  }),
   'cni-files': object({
     directories: Type.Array(Type.String(), { minItems: 1 }),
     /** Configuration file names of this provider, the first that exists wins. */

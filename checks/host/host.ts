@@ -1,5 +1,6 @@
 /** @module The only door to the machine, as checks see it. Tests hand in a fake one. */
 import type { FirewallPlace } from '../firewall-verdict.ts';
+import type { DriverFacts } from './ethtool.ts';
 import type { FirewallReading } from './firewall.ts';
 import type { IncomingPacket } from './input-route.ts';
 import type { Network } from './network.ts';
@@ -186,6 +187,8 @@ export interface Host {
   neighbour(address: string, from?: string): Promise<Neighbour | undefined>;
   /** Whether the kernel would take this packet of IPv4 if it came in, or refuse it for its source; undefined when it drops it anyway. */
   incoming(packet: IncomingPacket): Promise<'taken' | 'refused' | undefined>;
+  /** The driver of an interface and what it leaves to the hardware; undefined where there is none that tells. */
+  driver(name: string): Promise<DriverFacts | undefined>;
   /** Every socket that owns this port: listening (TCP) or bound (UDP). */
   portOwners(transport: 'udp' | 'tcp', port: number): Promise<readonly PortOwner[]>;
   /**

@@ -2,6 +2,7 @@
 import { createTproxyFinder } from 'node-nftables';
 import { readCapabilities } from './capabilities.ts';
 import { readConntrackEstablishes, readConntrackUsage } from './conntrack.ts';
+import { readDriver } from './ethtool.ts';
 import { tryLink } from './exec.ts';
 import { createFiles } from './files.ts';
 import { createFirewall, type FirewallView } from './firewall.ts';
@@ -45,6 +46,7 @@ export function createMachine(options: { readonly root?: string } = {}): Machine
       return route === undefined ? undefined : readNeighbour(address, route);
     },
     incoming: async (packet) => readInputRoute(packet),
+    driver: async (name) => readDriver(name),
     portOwners: async (transport, port) =>
       await readPortOwners(files, root, { transport, port }, readLinks()),
     conntrackEstablishes: (flow) => readConntrackEstablishes(files, flow),

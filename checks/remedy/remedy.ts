@@ -14,7 +14,7 @@ import { ufwChanges } from './ufw.ts';
 
 /** Commands to type on this node, all of them and in this order: they make one packet pass, or mend a setting of the node. */
 export interface Remedy {
-  readonly manager: Manager | 'iproute2' | 'modprobe' | 'sysctl' | 'systemd';
+  readonly manager: Manager | 'ethtool' | 'iproute2' | 'modprobe' | 'sysctl' | 'systemd';
   readonly commands: readonly string[];
 }
 

@@ -1,5 +1,7 @@
 /** @module A machine made of data. What a test did not provide for fails the test when it is asked for. */
 import type { Context } from '../../checks/check.ts';
+import type { DriverFacts } from '../../checks/host/ethtool.ts';
+import type { FirewallReading } from '../../checks/host/firewall.ts';
 import {
   type Host,
   HostError,
@@ -29,6 +31,9 @@ export interface FakeMachine {
   readonly ways?: Readonly<Record<string, Route | 'none'>>;
   /** What becomes of packets that come in, by index of the interface; absent: they are dropped for another reason. */
   readonly incoming?: Readonly<Record<number, 'taken' | 'refused'>>;
+  readonly drivers?: Readonly<Record<string, DriverFacts>>;
+  readonly conntrack?: { readonly count: number; readonly limit: number };
+  readonly firewall?: FirewallReading;
   readonly os?: Partial<OsFacts>;
   readonly owners?: readonly PortOwner[];
   readonly http?: Readonly<Record<string, { status: number; body: string } | { error: string }>>;
@@ -96,15 +101,17 @@ export function fakeHost(machine: FakeMachine = {}): Host {
     neighbour: async (address) => refuse(`neighbour ${address}`),
     incoming: async ({ index }) =>
       machine.incoming === undefined ? refuse('incoming') : machine.incoming[index],
+    driver: async (name) =>
+      machine.drivers === undefined ? refuse(`driver of ${name}`) : machine.drivers[name],
     async portOwners(transport, port) {
       const owners = machine.owners ?? refuse(`portOwners ${transport}/${port}`);
       return owners.filter((owner) => owner.transport === transport && owner.port === port);
     },
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
-    conntrackUsage: async () => refuse('conntrackUsage'),
+    conntrackUsage: async () => machine.conntrack ?? refuse('conntrackUsage'),
     tproxyPossible: async () => refuse('tproxyPossible'),
     ruleCounter: async () => refuse('ruleCounter'),
-    firewall: async () => refuse('firewall'),
+    firewall: async () => machine.firewall ?? refuse('firewall'),
     async tryLink(kind) {
       const known = machine.linkKinds?.[kind] ?? refuse(`tryLink ${kind}`);
       return known === 'refused' ? undefined : known;

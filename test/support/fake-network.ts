@@ -190,6 +190,7 @@ export function peerContext(
     rules: async () => refuse('rules'),
     neighbour: async (address) => refuse(`neighbour ${address}`),
     incoming: async () => refuse('incoming'),
+    driver: async () => refuse('driver'),
     portOwners: async () => refuse('portOwners'),
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),

@@ -8,6 +8,8 @@ export interface RequirementQuestion {
   /** Id of the catalogue: `flannel.ip-forward`. */
   readonly requirement: string;
   readonly set?: Readonly<Record<string, string>>;
+  /** Instead of those of the catalogue. */
+  readonly params?: object;
   readonly target?: PeerTarget;
   /** Interfaces of the underlay. */
   readonly underlay?: readonly string[];
