@@ -114,6 +114,9 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
     case 'cni-files':
     case 'policy-routing':
     case 'service-manager':
+    case 'firewall-backends':
+    case 'cni-plugins':
+    case 'cni-token':
     case 'device-conflict':
     case 'datastore':
     case 'firewall-wipe':

@@ -40,6 +40,16 @@ export function passMessage(facts: Facts): string {
       return has('ways')
         ? 'the routes to pods are in force'
         : 'no policy rule stands before the routes to pods';
+    case 'firewall-backends':
+      return get('backends') === 'none'
+        ? 'no iptables rules of Kubernetes are there yet'
+        : `the iptables rules of Kubernetes are all in ${get('backends')}`;
+    case 'cni-plugins':
+      return has('command')
+        ? `${get('plugin')} finds ${get('command')}`
+        : `the plugins of ${get('file')} are there: ${get('plugins')}`;
+    case 'cni-token':
+      return `the token in ${get('file')} is in force`;
     case 'service-manager':
       return has('managers')
         ? `a reload of the firewall takes nothing away: ${get('managers')}`

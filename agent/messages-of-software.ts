@@ -54,6 +54,34 @@ export const softwareWords = {
       `a reload of ${get('manager')} takes ${get('chains')} chains of kube-proxy and the CNI away`,
     next: ({ get }) => get('cure'),
   },
+  'iptables-backends-mixed': {
+    message: ({ get }) =>
+      get('where') === 'both'
+        ? `rules of ${get('legacy')} are in both backends of iptables (${get('family')}): ${get('legacyChains')} chains in legacy, ${get('nftChains')} in nf_tables`
+        : `rules of ${get('legacy')} are in legacy iptables (${get('legacyFirst')}), those of ${get('nft')} in nf_tables (${get('nftFirst')})`,
+    next: () =>
+      'iptables-legacy-save | grep -c -e KUBE- -e cali- -e FLANNEL; iptables-nft-save | grep -c -e KUBE- -e cali- -e FLANNEL; readlink -f /usr/sbin/iptables',
+  },
+  'cni-plugin-missing': {
+    message: ({ get }) =>
+      `${get('file')} calls ${get('missing')}, which is not in ${get('directories')}`,
+    next: ({ get }) => `ls -l ${get('directories').replaceAll(',', ' ')}`,
+  },
+  'iptables-missing': {
+    message: ({ get }) =>
+      `the plugin ${get('plugin')} of ${get('file')} calls iptables, which is not on this host`,
+    next: () => 'apt install iptables, or dnf install iptables-nft',
+  },
+  'cni-token-expired': {
+    message: ({ get }) =>
+      `the token in ${get('file')} expired ${get('sinceSeconds')} s ago: the API server refuses the CNI plugins`,
+    next: () => 'kubectl -n kube-system rollout restart ds/calico-node, or ds/canal; date -u',
+  },
+  'cni-token-not-yet': {
+    message: ({ get }) =>
+      `the token in ${get('file')} is in force in ${get('inSeconds')} s only: the clock of this node is behind`,
+    next: () => 'timedatectl; chronyc tracking',
+  },
 } as const satisfies Partial<Readonly<Record<Reason, Words>>>;
 
 function ipOf(get: Facts['get']): string {

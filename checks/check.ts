@@ -169,6 +169,11 @@ export const reasons = [
   'networkd-manages',
   'networkd-removes-foreign',
   'firewall-reload-flushes',
+  'iptables-backends-mixed',
+  'cni-plugin-missing',
+  'iptables-missing',
+  'cni-token-expired',
+  'cni-token-not-yet',
   // a path
   'dropped',
   'dropped-by-sender-firewall',

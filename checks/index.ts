@@ -2,8 +2,11 @@
 import type { Kind } from '../rules/schema.ts';
 import type { Check } from './check.ts';
 import { cniFiles } from './cni-files.ts';
+import { cniPlugins } from './cni-plugins.ts';
+import { cniToken } from './cni-token.ts';
 import { datastore } from './datastore.ts';
 import { deviceConflict } from './device-conflict.ts';
+import { firewallBackends } from './firewall-backends.ts';
 import { firewallWipe } from './firewall-wipe.ts';
 import { forwarding } from './forwarding.ts';
 import { hostFirewall } from './host-firewall.ts';
@@ -32,8 +35,11 @@ import { vxlanPath } from './vxlan-path.ts';
 
 export const checks: { readonly [K in Kind]: Check<K> } = {
   'cni-files': cniFiles,
+  'cni-plugins': cniPlugins,
+  'cni-token': cniToken,
   datastore,
   'device-conflict': deviceConflict,
+  'firewall-backends': firewallBackends,
   'firewall-wipe': firewallWipe,
   forwarding,
   'host-firewall': hostFirewall,

@@ -36,6 +36,9 @@ export function firewallParamsOf({
     case 'cni-files':
     case 'policy-routing':
     case 'service-manager':
+    case 'firewall-backends':
+    case 'cni-plugins':
+    case 'cni-token':
     case 'port-owner':
     case 'device-conflict':
     case 'path-mtu':

@@ -233,6 +233,12 @@ export const paramsByKind = {
       { minItems: 1 },
     ),
   }),
+  /** Whether the rules of Kubernetes stand in both backends of iptables. */
+  'firewall-backends': object({}),
+  /** Whether what the provider's CNI configuration calls is on the host. */
+  'cni-plugins': object({ need: Type.Union([Type.Literal('plugins'), Type.Literal('iptables')]) }),
+  /** Whether the token of the CNI plugins is in force. */
+  'cni-token': object({}),
   /** Services of the host that look after networks, and what they may do to a CNI: once it has devices, and before by what they are told. */
   'service-manager': object({
     service: Type.Union([
