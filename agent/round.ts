@@ -4,7 +4,7 @@ import { unknown } from '../checks/check.ts';
 import { hostAnswers } from '../checks/icmp-echo.ts';
 import type { PeerVerdict, ProbeWish } from '../checks/peer-channel.ts';
 import { isWishable } from '../checks/peer-protocol.ts';
-import { withDeadline } from '../checks/time.ts';
+import { withDeadline, withOwnSignal } from '../checks/time.ts';
 import { isOwnTurn } from '../checks/turns.ts';
 import type { Timing } from './findings.ts';
 import type { AgentPresence } from './model.ts';
@@ -40,6 +40,12 @@ const nearlyFull = 0.8;
 
 /** Runs a round. Resolves when every test has an answer, or soon after the signal aborts. */
 export async function runRound(input: RoundInput): Promise<void> {
+  await withOwnSignal(input.signal, async (signal) => {
+    await runTests({ ...input, signal });
+  });
+}
+
+async function runTests(input: RoundInput): Promise<void> {
   const { tests, node, signal } = input;
   const usage = await node.host.conntrackUsage();
   const full = usage !== undefined && usage.count > usage.limit * nearlyFull;

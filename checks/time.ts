@@ -7,21 +7,38 @@ export async function withDeadline<T>(
   parent: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const deadline = new AbortController();
-  // One test may have hundreds of probes under way, each listening.
-  setMaxListeners(0, deadline.signal);
+  return await withOwnSignal(parent, async (signal, abort) => {
+    const timer = setTimeout(() => {
+      abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError'));
+    }, ms);
+    try {
+      return await work(signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  });
+}
+
+/**
+ * Gives `work` a signal that aborts with `parent`, and to which as many may listen as like: a round has dozens of tests under way, a test
+ * hundreds of probes. The parent has one listener more, until `work` ends.
+ */
+export async function withOwnSignal<T>(
+  parent: AbortSignal,
+  work: (signal: AbortSignal, abort: (reason: unknown) => void) => Promise<T>,
+): Promise<T> {
+  const own = new AbortController();
+  setMaxListeners(0, own.signal);
   const follow = (): void => {
-    deadline.abort(parent.reason);
+    own.abort(parent.reason);
   };
-  const timer = setTimeout(() => {
-    deadline.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError'));
-  }, ms);
   if (parent.aborted) follow();
   parent.addEventListener('abort', follow, { once: true });
   try {
-    return await work(deadline.signal);
+    return await work(own.signal, (reason) => {
+      own.abort(reason);
+    });
   } finally {
-    clearTimeout(timer);
     parent.removeEventListener('abort', follow);
   }
 }

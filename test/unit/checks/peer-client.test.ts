@@ -4,6 +4,7 @@ import type { ProbeWish } from '../../../checks/peer-channel.ts';
 import { type Carrier, createPeerChannel } from '../../../checks/peer-client.ts';
 import type { Request } from '../../../checks/peer-protocol.ts';
 import { writeBody } from '../../../checks/peer-wire.ts';
+import { pause } from '../../../checks/time.ts';
 import { peerAddress, someFacts } from '../../support/fake-network.ts';
 
 beforeEach(() => {
@@ -23,12 +24,7 @@ function carrier(respond: Responder, afterMs = 10) {
     const n = asked.length;
     asked.push(request);
     const said = respond(request, n);
-    await new Promise<void>((resolve) => {
-      setTimeout(resolve, said === silence ? timeoutMs : afterMs);
-      signal.addEventListener('abort', () => {
-        resolve();
-      });
-    });
+    await pause(said === silence ? timeoutMs : afterMs, signal);
     if (signal.aborted || said === silence) return undefined;
     if (said instanceof Error) throw said;
     return said instanceof Uint8Array ? said : writeBody(said);

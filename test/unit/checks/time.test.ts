@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { pause, withDeadline } from '../../../checks/time.ts';
+import { pause, withDeadline, withOwnSignal } from '../../../checks/time.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -51,6 +52,36 @@ describe('a deadline', () => {
 
   test('is over at once when the parent is', async () => {
     expect(await withDeadline(500, AbortSignal.abort('shutdown'), untilAborted)).toBe('shutdown');
+  });
+});
+
+describe('a signal of its own', () => {
+  const listening = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length;
+
+  test('lets as many listen as like, and the parent has one listener until the work ends', async () => {
+    const warned = vi.spyOn(process, 'emitWarning');
+    const parent = new AbortController();
+    const counts: number[] = [];
+    await withOwnSignal(parent.signal, async (signal) => {
+      const waiting = Array.from({ length: 64 }, () => withDeadline(500, signal, untilAborted));
+      counts.push(listening(parent.signal), listening(signal));
+      parent.abort('shutdown');
+      expect(new Set(await Promise.all(waiting))).toEqual(new Set(['shutdown']));
+      counts.push(listening(signal));
+    });
+    expect(counts).toEqual([1, 64, 0]);
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
+    expect(listening(parent.signal)).toBe(0);
+  });
+
+  test('is forgotten by a parent that lives on, also when the work fails', async () => {
+    const parent = new AbortController();
+    const broken = withOwnSignal(parent.signal, async () => {
+      throw new Error('broken');
+    });
+    await expect(broken).rejects.toThrow('broken');
+    expect(listening(parent.signal)).toBe(0);
   });
 });
 
