@@ -13,7 +13,8 @@ import type {
 } from './diagnosis/evidence.ts';
 import type { FirewallPlace } from './firewall-verdict.ts';
 import { reader, strict, text, writeBody } from './peer-wire.ts';
-import { believable } from './remedy/hearsay.ts';
+import { believable, longestCommand, mostCommands } from './remedy/hearsay.ts';
+import type { Remedy } from './remedy/remedy.ts';
 
 /** Their places on the wire: new ones come last, and none goes. */
 const counterPlaces: Readonly<Record<CounterName, number>> = {
@@ -45,6 +46,7 @@ const counterPlaces: Readonly<Record<CounterName, number>> = {
 };
 const counterNames = Object.keys(counterPlaces) as readonly CounterName[];
 
+const mostRemedies = 4;
 const Count = Type.Integer({ minimum: 0, maximum: 0xffff_ffff });
 const Name = text(64);
 
@@ -102,10 +104,13 @@ const RulesShape = Type.Object(
     m: Type.Optional(
       Type.Array(
         Type.Object(
-          { m: text(16), c: Type.Array(text(300), { minItems: 1, maxItems: 8 }) },
+          {
+            m: text(16),
+            c: Type.Array(text(longestCommand), { minItems: 1, maxItems: mostCommands }),
+          },
           strict,
         ),
-        { maxItems: 4 },
+        { maxItems: mostRemedies },
       ),
     ),
   },
@@ -275,7 +280,11 @@ function encodeSight(sight: Sight): SightShape {
 }
 
 function encodeRules(rules: RulesVerdict, detail: Detail, hasRemedies: boolean): RulesShape {
-  const { verdict, place, rewrittenTo, counted, remedies } = rules;
+  const { verdict, place, rewrittenTo, counted } = rules;
+  const cures = rules.remedies
+    .filter(isShort)
+    .slice(0, mostRemedies)
+    .map(({ manager, commands }) => ({ m: manager, c: [...commands] }));
   const candidates = rules.candidates.slice(0, detail.candidates);
   const some = (texts: readonly string[]): string[] =>
     texts.slice(0, detail.texts).map((one) => cut(one, detail.textLetters));
@@ -290,14 +299,15 @@ function encodeRules(rules: RulesVerdict, detail: Detail, hasRemedies: boolean):
     ...(programs.length === 0 ? {} : { g: programs }),
     ...(rewrittenTo === undefined ? {} : { t: cut(rewrittenTo, 64) }),
     ...(counted === undefined ? {} : { k: Math.min(counted, 0xffff_ffff) }),
-    ...(hasRemedies && remedies.length > 0
-      ? {
-          m: remedies
-            .slice(0, 4)
-            .map(({ manager, commands }) => ({ m: manager, c: [...commands] })),
-        }
-      : {}),
+    ...(hasRemedies && cures.length > 0 ? { m: cures } : {}),
   };
+}
+
+/** A remedy is whole or not there. */
+function isShort({ commands }: Remedy): boolean {
+  return (
+    commands.length <= mostCommands && commands.every((command) => command.length <= longestCommand)
+  );
 }
 
 function encodePlace(place: FirewallPlace, { ruleLetters }: Detail): PlaceShape {

@@ -5,8 +5,8 @@
 import type { Remedy } from './remedy.ts';
 
 /** At most so many commands are shown of what a peer said. */
-const mostCommands = 8;
-const longestCommand = 300;
+export const mostCommands = 8;
+export const longestCommand = 300;
 
 const name = '[A-Za-z0-9_.][A-Za-z0-9_.-]{0,63}';
 const address = '[0-9A-Fa-f.:]{2,45}(?:/[0-9]{1,3})?';
