@@ -11,11 +11,11 @@ import { keyPastInput, readyFlow } from './tap-packet.ts';
 /** More than anybody sends while it is open, unless to fill the memory. */
 const mostKeys = 256;
 
-/** Throws HostError `missing-net-raw` where raw sockets may not be had. */
+/** Throws HostError `missing-net-raw` where raw sockets may not be had. What it saw is undefined where it had no room for something. */
 export function openPastInput(
   network: LinuxNetwork,
   flow: Flow,
-): { stop(): { readonly seen: number; readonly lost: number } } {
+): { stop(): { readonly seen: number | undefined } } {
   const { libc, reactor, receiver } = network;
   const ready = readyFlow(flow);
   const keys = new Set<string>();
@@ -35,7 +35,7 @@ export function openPastInput(
       reactor.remove(fd);
       const lost = libc.messagesDropped(fd);
       network.closeSocket(fd);
-      return { seen: keys.size, lost };
+      return { seen: lost > 0 && keys.size === 0 ? undefined : keys.size };
     },
   };
 }

@@ -74,12 +74,12 @@ export function openTap(
       report ??= (async () => {
         network.reactor.drain();
         const names = new Map(readLinks().map(({ index, name }) => [index, name]));
-        const past = behind?.stop();
+        const past = behind?.stop().seen;
         await close();
         return {
           ...seenAt(stations, flow, names),
-          lost: lost + (past?.lost ?? 0),
-          ...(past === undefined ? {} : { pastInput: past.seen }),
+          lost,
+          ...(past === undefined ? {} : { pastInput: past }),
         };
       })();
       return await report;

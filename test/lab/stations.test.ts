@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Flow, StationReport } from '../../checks/diagnosis/evidence.ts';
 import type { Observation } from '../../checks/host/network.ts';
+import type { StationsReport } from '../../checks/host/stations.ts';
 import { createLab, type Fault, type Lab, StationWorker } from '../support/lab.ts';
 
 // n1 sends, n2 receives, n3 is somebody else.
@@ -72,7 +73,7 @@ function packetsOf(kind: Kind, family: Family, table: 'inet' | 'netdev'): string
 interface Seen {
   readonly sent: Observation;
   readonly sender: StationReport;
-  readonly receiver: StationReport;
+  readonly receiver: StationsReport;
 }
 
 /** Opens the stations of both ends, sends one probe, and closes them. */
@@ -81,16 +82,17 @@ async function observe(
   how: { readonly timeoutMs?: number; readonly totalBytes?: number } = {},
 ): Promise<Seen> {
   const [n1, n2] = workers;
-  await Promise.all([n1.call('open', { flow }), n2.call('open', { flow })]);
+  await Promise.all([n1.call('open', { flow }), n2.call('open', { flow, pastInput: true })]);
   const sent = await n1.call<Observation>('send', { flow, timeoutMs: lostMs, ...how });
-  const stop = (worker: StationWorker) => worker.call<StationReport>('stop', { flow });
+  const stop = (worker: StationWorker) => worker.call<StationsReport>('stop', { flow });
   const [sender, receiver] = await Promise.all([stop(n1), stop(n2)]);
   return { sent, sender, receiver };
 }
 
 /** How many probes were seen at each station, in their order; and how many answers on their way back. */
 function course({ sender, receiver }: Seen): Readonly<Record<'probes' | 'answers', string>> {
-  const probes = [sender.out, receiver.nic, receiver.pastIngress].map((sight) => sight.probes);
+  const taps = [sender.out, receiver.nic, receiver.pastIngress].map((sight) => sight.probes);
+  const probes = [...taps, receiver.pastInput ?? '-'];
   const answers = [receiver.out, sender.nic, sender.pastIngress].map((sight) => sight.answers);
   return { probes: probes.join(' '), answers: answers.join(' ') };
 }
@@ -116,7 +118,7 @@ describe.each(families)('UDP, TCP, ICMP and protocol 4 over %s', (family) => {
     const all = await observeAll(family, (kind) => (kind === 'ipip' ? lostMs : timeoutMs));
     for (const [kind, seen] of all) {
       expect(course(seen), `${kind} ${JSON.stringify(seen)}`).toEqual({
-        probes: '1 1 1',
+        probes: '1 1 1 1',
         answers: answersOf(kind),
       });
       const { sender, receiver } = seen;
@@ -132,10 +134,10 @@ describe.each(families)('UDP, TCP, ICMP and protocol 4 over %s', (family) => {
   });
 
   test.each([
-    ['dropped by the own rules', 'n1', 'output', 'inet', '0 0 0'],
-    ['dropped on the way', 'router', 'forward', 'inet', '1 0 0'],
-    ['dropped at netdev ingress', 'n2', 'ingress', 'netdev', '1 1 0'],
-    ['dropped by the rules of the receiver', 'n2', 'input', 'inet', '1 1 1'],
+    ['dropped by the own rules', 'n1', 'output', 'inet', '0 0 0 0'],
+    ['dropped on the way', 'router', 'forward', 'inet', '1 0 0 0'],
+    ['dropped at netdev ingress', 'n2', 'ingress', 'netdev', '1 1 0 0'],
+    ['dropped by the rules of the receiver', 'n2', 'input', 'inet', '1 1 1 0'],
   ] as const)('%s', async (_name, place, hook, table, probes) => {
     const where = place === 'router' ? lab.router : lab.node(place);
     const rules = kinds.map((kind) => `${packetsOf(kind, family, table)} counter drop`);
@@ -153,7 +155,7 @@ describe.each(families)('UDP, TCP, ICMP and protocol 4 over %s', (family) => {
     await using _ = await lab.router.chain('forward', rule);
     for (const [kind, seen] of await observeAll(family, () => lostMs))
       expect(course(seen), kind).toEqual({
-        probes: '1 1 1',
+        probes: '1 1 1 1',
         answers: kind === 'ipip' ? '0 0 0' : '1 0 0',
       });
   });
@@ -167,7 +169,7 @@ describe.each(families)('over %s', (family) => {
     await lab.router.ip([`neigh replace ${neighbour} lladdr 02:00:00:00:00:99 nud permanent`]);
     const seen = await observe(flow);
     await lab.router.ip([`neigh del ${neighbour}`]);
-    expect(course(seen)).toEqual({ probes: '1 1 1', answers: '0 0 0' });
+    expect(course(seen)).toEqual({ probes: '1 1 1 0', answers: '0 0 0' });
     expect(seen.receiver.nic.otherHost).toBe(1);
     expect(seen.receiver.pastIngress.otherHost).toBe(1);
   });
@@ -177,7 +179,7 @@ describe.each(families)('over %s', (family) => {
     // Else the checksum is never computed between these devices, and the kernel would take the datagram.
     await n1.exec('ethtool', ['-K', 'e0', 'tx', 'off']);
     const good = await observe(flow, { timeoutMs });
-    expect(course(good)).toEqual({ probes: '1 1 1', answers: '1 1 1' });
+    expect(course(good)).toEqual({ probes: '1 1 1 1', answers: '1 1 1' });
     expect(good.receiver.nic.badChecksums).toBe(0);
     {
       await using _ = await lab.router.chain('forward', [
@@ -189,6 +191,8 @@ describe.each(families)('over %s', (family) => {
       expect(seen.receiver.nic).toMatchObject({ probes: 1, badChecksums: 1 });
       expect(seen.sender.out).toMatchObject({ probes: 1, badChecksums: 0 });
       expect(seen.receiver.counters.udpInCsumErrors).toBe(1);
+      // A raw socket gets it before anybody looks at its sum.
+      expect(seen.receiver.pastInput).toBe(1);
       await workers[1].call('unlisten', {});
     }
     await n1.exec('ethtool', ['-K', 'e0', 'tx', 'on']);
@@ -200,7 +204,7 @@ describe.each(families)('over %s', (family) => {
       `meta nfproto ${family} udp dport ${port} reject with icmpx admin-prohibited`,
     );
     const seen = await observe(flow);
-    expect(course(seen)).toEqual({ probes: '1 0 0', answers: '0 0 0' });
+    expect(course(seen)).toEqual({ probes: '1 0 0 0', answers: '0 0 0' });
     const error =
       family === 'ipv4'
         ? { type: 3, code: 13, from: '10.99.1.254' }
@@ -229,7 +233,7 @@ test('fragments', async () => {
   await lab.router.pathMtu(lab.node('n2'), 1280);
   const seen = await observe(flowOf('udp', 'ipv4'), { timeoutMs, totalBytes: 1500 });
   await lab.router.pathMtu(lab.node('n2'), 1500);
-  expect(course(seen)).toEqual({ probes: '1 1 1', answers: '1 1 1' });
+  expect(course(seen)).toEqual({ probes: '1 1 1 1', answers: '1 1 1' });
   expect(seen.sender.out).toMatchObject({ probes: 1, fragments: 0 });
   for (const sight of [seen.receiver.nic, seen.receiver.pastIngress])
     expect(sight).toMatchObject({ probes: 1, fragments: 1, badChecksums: 0 });

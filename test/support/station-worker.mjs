@@ -33,8 +33,8 @@ const operations = {
     });
     return witness.open();
   },
-  async open({ flow }) {
-    open.set(JSON.stringify(flow), await openStations(host, flow));
+  async open({ flow, pastInput = false }) {
+    open.set(JSON.stringify(flow), await openStations(host, flow, { pastInput }));
   },
   async stop({ flow }) {
     const key = JSON.stringify(flow);
