@@ -266,7 +266,12 @@ export function createAssessment(options: AssessmentOptions): Assessment {
 }
 
 /** Kinds that are answered by the firewall's rules alone. */
-const byRules: ReadonlySet<Kind> = new Set<Kind>(['host-firewall', 'firewall-wipe']);
+const byRules: ReadonlySet<Kind> = new Set<Kind>([
+  'host-firewall',
+  'firewall-wipe',
+  'host-forward',
+  'pod-source',
+]);
 
 function targetOf(target: PlannedTest['target']): FindingTarget {
   if (target.scope === 'node') return target;

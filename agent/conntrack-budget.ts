@@ -27,6 +27,7 @@ const entriesOf: Partial<Record<Requirement['kind'], number>> = {
   'udp-port': 2,
   'tcp-port': 2,
   'vxlan-path': 2,
-  'overlay-path': 2,
+  // Small and full-sized probes.
+  'overlay-path': 4,
   'ip-protocol': 1,
 };

@@ -328,11 +328,10 @@ function culpritOf(
   ownName: string,
 ): Culprit | null {
   if (culprit === undefined) return null;
-  if (culprit.node === 'path') return { where: culprit.where, node: 'path' };
-  if (target.scope === 'node') return { where: culprit.where, node: ownName };
-  const senderIsOwn = target.direction === 'outbound';
-  const blamedIsOwn = senderIsOwn === (culprit.node === 'this');
   const { where, firewall, candidates } = culprit;
+  if (culprit.node === 'path') return { where, node: 'path' };
+  const senderIsOwn = target.scope === 'node' || target.direction === 'outbound';
+  const blamedIsOwn = target.scope === 'node' || senderIsOwn === (culprit.node === 'this');
   return {
     where,
     node: blamedIsOwn ? ownName : target.name,

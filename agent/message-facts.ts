@@ -100,6 +100,13 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
         : `the overlay address ${evidence['overlayAddress']}`;
     case 'peer-agreement':
       return "the peer's settings";
+    case 'overlay-device':
+      return "the overlay's devices";
+    case 'overlay-state':
+      return "the way to the peer's pods";
+    case 'host-forward':
+    case 'pod-source':
+      return 'packets between pods of different nodes';
     case 'kernel-version':
     case 'kernel-feature':
     case 'sysctl':

@@ -83,6 +83,14 @@ export function passMessage(facts: Facts): string {
       return `the path carries ${get('pathMtuBytes')} bytes, as the overlay needs`;
     case 'overlay-path':
       return `${get('overlayAddress')} answers over ${get('device')}${rtt}`;
+    case 'overlay-device':
+      return `the overlay's devices are up: ${get('devices')}`;
+    case 'overlay-state':
+      return `the way to its pods (${get('podSubnets')}) leads into the overlay`;
+    case 'host-forward':
+      return `this node's firewall lets pass what comes from ${get('inInterface')} for ${get('outInterface')}`;
+    case 'pod-source':
+      return `pods keep their address on the way to ${get('destination')}`;
     case 'latency':
       return `the round trip takes ${milliseconds(get('rttSeconds'))}`;
     case 'peer-agreement':

@@ -6,6 +6,7 @@ import { passMessage } from './message-pass.ts';
 import { diagnosisWords } from './messages-of-diagnosis.ts';
 import { doubtWords } from './messages-of-doubt.ts';
 import { nodeWords } from './messages-of-node.ts';
+import { overlayWords } from './messages-of-overlay.ts';
 import { pathWords } from './messages-of-path.ts';
 import { softwareWords } from './messages-of-software.ts';
 
@@ -25,7 +26,8 @@ export function nextStep(finding: FindingFacts): string | undefined {
   // Some evidence is a peer's word, and people paste what they read here into a shell.
   const get = (key: string): string => facts.get(key).replaceAll(/[^\w .,:/@%+=[\]-]/g, '?');
   // Where the own rules are to blame, the way through them says more than a list of all.
-  if (finding.culprit?.firewall !== undefined) return explainIt({ ...facts, get });
+  const isForwarded = finding.kind === 'host-forward';
+  if (finding.culprit?.firewall !== undefined && !isForwarded) return explainIt({ ...facts, get });
   return words[finding.reason].next?.({ ...facts, get });
 }
 
@@ -51,5 +53,6 @@ const words: Readonly<Record<Reason, Words>> = {
   ...softwareWords,
   ...pathWords,
   ...diagnosisWords,
+  ...overlayWords,
   ...doubtWords,
 };

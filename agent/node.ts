@@ -14,9 +14,10 @@ import {
   parseReservedPorts,
 } from '../checks/host/source-ports.ts';
 import { Witness } from '../checks/host/witness.ts';
+import { noOverlayDevices, noOverlayEnds, readOverlayEnds } from '../checks/overlay/ends.ts';
 import type { Mac } from '../checks/packet/message.ts';
 import { macBytes } from '../checks/packet/message.ts';
-import type { PeerChannel, PeerFacts, ProbeWish } from '../checks/peer-channel.ts';
+import type { OverlayEnds, PeerChannel, PeerFacts, ProbeWish } from '../checks/peer-channel.ts';
 import { type Carrier, createPeerChannel, datagramCarriers } from '../checks/peer-client.ts';
 import { createPeerService, type PeerService } from '../checks/peer-service.ts';
 import { writeBody } from '../checks/peer-wire.ts';
@@ -66,7 +67,7 @@ export interface Node extends AsyncDisposable {
 /** What a node runs that has no provider. */
 export const noProvider = {
   facts: { provider: '', encapsulation: '', vni: 0, port: 0, mtu: 0 },
-  overlayDevices: [],
+  overlayDevices: noOverlayDevices,
   requirements: [],
 } as const;
 
@@ -78,6 +79,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   const machine = createMachine();
   const mac = options.key === undefined ? undefined : keyedMac(options.key);
   const session = randomBytes(8).readBigUInt64BE();
+  const sessionText = session.toString(16).padStart(16, '0');
   const range = parsePortRange(await readable(machine, '/proc/sys/net/ipv4/ip_local_port_range'));
   const reserved = parseReservedPorts(
     await readable(machine, '/proc/sys/net/ipv4/ip_local_reserved_ports'),
@@ -99,7 +101,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
 
   let peerAddresses: ReadonlySet<string> = new Set();
   let facts: OverlayFacts = noProvider.facts;
-  let overlay: Readonly<Record<string, string>> = {};
+  let ends: OverlayEnds = noOverlayEnds;
   let underlay = await underlayAddresses(host, []);
   const channels = new Map<string, PeerChannel>();
   /** When a peer was last heard with another key. Anybody can forge that; it only chooses the words for what is unknown anyway. */
@@ -126,11 +128,11 @@ export async function openNode(options: NodeOptions): Promise<Node> {
     ownAddress: (family) => underlay.find((one) => one.family === family)?.address,
     facts: (family): PeerFacts => ({
       ...facts,
-      session: session.toString(16).padStart(16, '0'),
+      session: sessionText,
       node: options.name.slice(0, 128),
       version: packageVersion().slice(0, 32),
       witness: witness.has(family),
-      overlay,
+      ...ends,
     }),
     lookOut: async (flow) => await openLookout(host, flow),
     probe: options.probe,
@@ -164,12 +166,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       facts = next;
       sourcePorts.exclude(portsOf(requirements));
       sourcePorts.exclude([next.port]);
-      overlay = Object.fromEntries(
-        (await host.addresses())
-          .filter((one) => overlayDevices.includes(one.interface) && one.scope === 'global')
-          .slice(0, 8)
-          .map((one) => [`${one.interface}/${one.family}`, one.address]),
-      );
+      ends = await readOverlayEnds(host, overlayDevices);
     },
     channel(address, family) {
       const known = channels.get(address);
@@ -178,6 +175,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
         path: { family, destination: address },
         carriers,
         timeoutMs: options.timeoutMs,
+        session: sessionText,
         confirmMs: options.timeoutMs * 8 + 2000,
         heardWrongKey: () =>
           performance.now() - (wrongKeys.get(address) ?? -Infinity) < wrongKeyMemoryMs,

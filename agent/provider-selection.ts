@@ -2,6 +2,7 @@
 import type { OverlayFacts } from '../checks/check.ts';
 import type { Host, Link } from '../checks/host/host.ts';
 import { HostError } from '../checks/host/host.ts';
+import type { OverlayDevices } from '../checks/overlay/ends.ts';
 import {
   type DetectedProvider,
   detectProviders,
@@ -27,8 +28,8 @@ export interface ChosenProvider {
   readonly source: OptionSource;
   readonly requirements: readonly Requirement[];
   readonly facts: OverlayFacts;
-  /** Overlay devices whose addresses this node answers on. */
-  readonly overlayDevices: readonly string[];
+  /** What belongs to its overlay on this node. */
+  readonly overlayDevices: OverlayDevices;
 }
 
 /** Looks for providers that run here, best proven first. */
@@ -121,10 +122,18 @@ function factsOf(
   };
 }
 
-function overlayDevicesOf({ requirements }: ResolvedProvider): readonly string[] {
-  return requirements.flatMap((requirement) =>
-    requirement.kind === 'overlay-path' ? requirement.params.devices : [],
-  );
+function overlayDevicesOf({ requirements }: ResolvedProvider): OverlayDevices {
+  const paths = requirements.flatMap((one) => (one.kind === 'overlay-path' ? [one.params] : []));
+  const states = requirements.flatMap((one) => (one.kind === 'overlay-state' ? [one.params] : []));
+  return {
+    tunnels: unique(paths.filter(({ pods }) => pods !== true).flatMap(({ devices }) => devices)),
+    bridges: unique(paths.filter(({ pods }) => pods === true).flatMap(({ devices }) => devices)),
+    subnetFiles: unique(states.flatMap(({ subnetFiles = [] }) => subnetFiles)),
+  };
+}
+
+function unique(names: readonly string[]): readonly string[] {
+  return [...new Set(names)];
 }
 
 function text(value: OptionValue | undefined): string {

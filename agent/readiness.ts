@@ -89,8 +89,14 @@ function itemsOf(findings: readonly Finding[], nodeName: string): Item[] {
  * node whose firewall may not be read, or that has eBPF programs, could never be ready.
  */
 export function isUntoldByRules({ kind, outcome }: Pick<Finding, 'kind' | 'outcome'>): boolean {
-  return (kind === 'host-firewall' || kind === 'firewall-wipe') && outcome === 'unknown';
+  return outcome === 'unknown' && toldByRules.has(kind);
 }
+
+const toldByRules: ReadonlySet<Finding['kind']> = new Set<Finding['kind']>([
+  'host-firewall',
+  'firewall-wipe',
+  'host-forward',
+]);
 
 type Identity = Pick<Item, 'name' | 'peer' | 'family' | 'direction'>;
 

@@ -10,6 +10,7 @@ import { firewallBackends } from './firewall-backends.ts';
 import { firewallWipe } from './firewall-wipe.ts';
 import { forwarding } from './forwarding.ts';
 import { hostFirewall } from './host-firewall.ts';
+import { hostForward } from './host-forward.ts';
 import { icmpEcho } from './icmp-echo.ts';
 import { ipProtocol } from './ip-protocol.ts';
 import { ipv6State } from './ipv6-state.ts';
@@ -19,9 +20,12 @@ import { kernelTable } from './kernel-table.ts';
 import { kernelVersion } from './kernel-version.ts';
 import { knownIssue } from './known-issue.ts';
 import { latency } from './latency.ts';
+import { overlayDevice } from './overlay-device.ts';
 import { overlayPath } from './overlay-path.ts';
+import { overlayState } from './overlay-state.ts';
 import { pathMtu } from './path-mtu.ts';
 import { peerAgreement } from './peer-agreement.ts';
+import { podSource } from './pod-source.ts';
 import { policyRouting } from './policy-routing.ts';
 import { portOwner } from './port-owner.ts';
 import { returnPath } from './return-path.ts';
@@ -43,6 +47,7 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'firewall-wipe': firewallWipe,
   forwarding,
   'host-firewall': hostFirewall,
+  'host-forward': hostForward,
   'icmp-echo': icmpEcho,
   'ip-protocol': ipProtocol,
   'ipv6-state': ipv6State,
@@ -52,10 +57,13 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'kernel-version': kernelVersion,
   'known-issue': knownIssue,
   latency,
+  'overlay-device': overlayDevice,
   'overlay-path': overlayPath,
+  'overlay-state': overlayState,
   'path-mtu': pathMtu,
   'peer-agreement': peerAgreement,
   'policy-routing': policyRouting,
+  'pod-source': podSource,
   'port-owner': portOwner,
   'return-path': returnPath,
   'reverse-path': reversePath,

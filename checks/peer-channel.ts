@@ -3,16 +3,37 @@ import type { Answer, OverlayFacts } from './check.ts';
 import type { ReceiverEvidence } from './diagnosis/evidence.ts';
 import type { Family } from './family.ts';
 
+/** The near end of a node's tunnel device, which its peers have entries for. */
+export interface TunnelEnd {
+  /** Link-layer address: what frames to it have to be for. */
+  readonly mac?: string;
+  /** The address that its outer packets come from. */
+  readonly local?: string;
+  /** Whether that is no address of the node. */
+  readonly stray?: boolean;
+}
+
+/** Where a node's part of the overlay begins and ends; names are those of devices. */
+export interface OverlayEnds {
+  /** Its addresses in the overlay, by device and family: `flannel.1/ipv4`. */
+  readonly overlay: Readonly<Record<string, string>>;
+  /** Those of them where its rules let a probe of a peer's agent in, for certain. */
+  readonly answers: readonly string[];
+  readonly tunnels: Readonly<Record<string, TunnelEnd>>;
+  /** Devices that are down: their addresses answer all the same. */
+  readonly down: readonly string[];
+  /** Prefixes that the addresses of its pods are of; empty where they are not known. */
+  readonly podSubnets: readonly string[];
+}
+
 /** What a peer's agent says of itself. */
-export interface PeerFacts extends OverlayFacts {
+export interface PeerFacts extends OverlayFacts, OverlayEnds {
   /** Random per start of the agent, 16 hexadecimal digits: tells two agents, and a restart, apart. */
   readonly session: string;
   readonly node: string;
   readonly version: string;
   /** Whether its witness of UDP is open for the family that the question came in. */
   readonly witness: boolean;
-  /** Overlay addresses that it answers on, by device name. */
-  readonly overlay: Readonly<Record<string, string>>;
 }
 
 /** What the peer is asked to look out for: packets from the asker's own address, for a short while. */
@@ -67,6 +88,8 @@ export interface PeerChannel {
   keyMismatch(): boolean;
   /** What the agent runs, asked anew: an answer proves that the agent is alive now. */
   facts(signal: AbortSignal): Promise<PeerFacts | undefined>;
+  /** The same, asked at another address: whoever has it answers, which may be another agent. */
+  factsAt(address: string, signal: AbortSignal): Promise<PeerFacts | undefined>;
   /** Whether these UDP probes of ours (by nonce) passed the peer's INPUT. */
   heard(nonces: readonly bigint[], signal: AbortSignal): Promise<WitnessReport | undefined>;
   /** Opens a watch for a few seconds; undefined also when the peer refuses. */

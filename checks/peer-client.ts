@@ -71,6 +71,8 @@ export function createPeerChannel(options: {
   readonly path: Path;
   readonly carriers: readonly Carrier[];
   readonly timeoutMs: number;
+  /** Of the own agent, 16 hexadecimal digits. */
+  readonly session: string;
   /** How long the peer may take to probe us. */
   readonly confirmMs: number;
   /** Whether the peer was heard lately with another key. */
@@ -85,15 +87,14 @@ export function createPeerChannel(options: {
     carrier: Carrier,
     request: Request,
     signal: AbortSignal,
+    to = path,
   ): Promise<Uint8Array | undefined> {
     try {
-      const body = await carrier(path, request, timeoutMs, signal);
-      if (body === 'wrong-key') {
-        wrongKey = true;
-        return undefined;
-      }
-      if (body !== undefined) wrongKey = false;
-      return body;
+      const body = await carrier(to, request, timeoutMs, signal);
+      // Elsewhere another agent may answer: its key says nothing of the peer's.
+      const isWrong = body === 'wrong-key';
+      if (to === path && body !== undefined) wrongKey = isWrong;
+      return isWrong ? undefined : body;
     } catch (error) {
       if (error instanceof HostError) return undefined;
       throw error;
@@ -107,17 +108,26 @@ export function createPeerChannel(options: {
     }
     const others = carriers.filter((carrier) => carrier !== preferred);
     preferred = undefined;
-    // Some carriers may be slow to fail; the first response wins.
+    const first = await firstOf(others, request, signal);
+    preferred ??= first?.carrier;
+    return first?.body;
+  }
+
+  /** Some carriers may be slow to fail; the first response wins. */
+  async function firstOf(
+    asked: readonly Carrier[],
+    request: Request,
+    signal: AbortSignal,
+    to = path,
+  ): Promise<{ readonly carrier: Carrier; readonly body: Uint8Array } | undefined> {
     return await new Promise((resolve, reject) => {
-      let open = others.length;
+      let open = asked.length;
       if (open === 0) resolve(undefined);
-      for (const carrier of others) {
-        carry(carrier, request, signal).then((body) => {
+      for (const carrier of asked) {
+        carry(carrier, request, signal, to).then((body) => {
           open--;
-          if (body !== undefined) {
-            preferred ??= carrier;
-            resolve(body);
-          } else if (open === 0) resolve(undefined);
+          if (body !== undefined) resolve({ carrier, body });
+          else if (open === 0) resolve(undefined);
         }, reject);
       }
     });
@@ -158,9 +168,18 @@ export function createPeerChannel(options: {
     family: path.family,
     keyMismatch: () => wrongKey || options.heardWrongKey?.() === true,
     facts: async (signal) => await read({ op: 'facts' }, readFacts, signal),
+    factsAt: async (address, signal) => {
+      const to = { ...path, destination: address };
+      const first = await firstOf(carriers, { op: 'facts' }, signal, to);
+      return first === undefined ? undefined : readFacts(first.body);
+    },
     heard: async (nonces, signal) => {
       const answer = await read(
-        { op: 'heard', nonces: nonces.map((nonce) => nonce.toString(16).padStart(16, '0')) },
+        {
+          op: 'heard',
+          nonces: nonces.map((nonce) => nonce.toString(16).padStart(16, '0')),
+          session: options.session,
+        },
         readHeard,
         signal,
       );

@@ -2,7 +2,8 @@
 import type { Static } from 'typebox';
 import { Type } from '../rules/type.ts';
 import { type Answer, reasons } from './check.ts';
-import { reader, strict, text } from './peer-wire.ts';
+import type { PeerFacts } from './peer-channel.ts';
+import { maximumBodyBytes, reader, strict, text, writeBody } from './peer-wire.ts';
 
 /** A key; only its pattern counts, a record looks at nothing else of it. */
 const keyOf = (maxLength: number) => Type.String({ pattern: `^[^\\s\\p{Cc}]{1,${maxLength}}$` });
@@ -36,6 +37,8 @@ const Wish = Type.Object(
   strict,
 );
 
+/** Nonces and sessions. */
+const Hex64 = Type.String({ pattern: '^[0-9a-f]{16}$' });
 const Port = Type.Integer({ minimum: 1, maximum: 65535 });
 const ObserveId = Type.String({ pattern: '^[0-9a-f]{16}$' });
 
@@ -45,7 +48,9 @@ export const Request = Type.Union([
   Type.Object(
     {
       op: Type.Literal('heard'),
-      nonces: Type.Array(Type.String({ pattern: '^[0-9a-f]{16}$' }), { minItems: 1, maxItems: 32 }),
+      nonces: Type.Array(Hex64, { minItems: 1, maxItems: 32 }),
+      /** The asker's own: its probes may have come from another of its addresses than the question. */
+      session: Type.Optional(Hex64),
     },
     strict,
   ),
@@ -122,7 +127,7 @@ const Whole = Type.Integer({ minimum: 0, maximum: 0xffff_ffff });
 
 const Facts = Type.Object(
   {
-    session: Type.String({ pattern: '^[0-9a-f]{16}$' }),
+    session: Hex64,
     node: shortText,
     version: text(32),
     witness: Type.Boolean(),
@@ -132,6 +137,21 @@ const Facts = Type.Object(
     port: Whole,
     mtu: Whole,
     overlay: Type.Record(keyOf(32), text(45), { maxProperties: 8, ...strict }),
+    answers: Type.Array(text(32), { maxItems: 8 }),
+    tunnels: Type.Record(
+      keyOf(32),
+      Type.Object(
+        {
+          mac: Type.Optional(Type.String({ pattern: '^[0-9a-f]{2}(:[0-9a-f]{2}){5}$' })),
+          local: Type.Optional(text(45)),
+          stray: Type.Optional(Type.Boolean()),
+        },
+        strict,
+      ),
+      { maxProperties: 4, ...strict },
+    ),
+    down: Type.Array(text(32), { maxItems: 4 }),
+    podSubnets: Type.Array(text(49), { maxItems: 8 }),
   },
   strict,
 );
@@ -175,6 +195,19 @@ export const readObserveOpened = reader(ObserveOpened);
 export const readRefused = reader(Refused);
 export const readSighting = reader(SightingShape);
 export const readVerdicts = reader(Verdicts);
+
+/** What a node says of itself, as long as it may be: what peers can do without goes first. */
+export function writeFacts(facts: PeerFacts): Uint8Array {
+  const none = { podSubnets: [], down: [], tunnels: {}, answers: [], overlay: {} } as const;
+  let short = facts;
+  let body = writeBody(short);
+  for (const name of ['podSubnets', 'down', 'tunnels', 'answers', 'overlay'] as const) {
+    if (body.length <= maximumBodyBytes) break;
+    short = { ...short, [name]: none[name] };
+    body = writeBody(short);
+  }
+  return body;
+}
 
 /** An answer as it travels: the shape that `Verdicts` describes. Long evidence is cut, not refused. */
 export function travelling(answer: Answer): Static<typeof AnswerShape> {

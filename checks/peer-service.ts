@@ -8,8 +8,8 @@ import type { PeerRequest, Witness } from './host/witness.ts';
 import { icmpProtocol } from './packet/icmp.ts';
 import type { PeerFacts, ProbeWish } from './peer-channel.ts';
 import { writeObserved } from './peer-observed.ts';
-import { type Request, readRequest, travelling } from './peer-protocol.ts';
-import { writeBody } from './peer-wire.ts';
+import { type Request, readRequest, travelling, writeFacts } from './peer-protocol.ts';
+import { maximumBodyBytes, writeBody } from './peer-wire.ts';
 import { createStationWatches } from './station-watches.ts';
 
 type Wish = Extract<Request, { op: 'confirm' }>['requirements'][number];
@@ -42,8 +42,6 @@ interface Kept {
 
 const maximumKept = 16_384;
 const maximumRunning = 64;
-/** A response travels in the padded request that asked for it. */
-const maximumBodyBytes = 1000;
 
 /** `busy`: too many watches are open; `unable`: this node may not open any. */
 export type Refusal = 'busy' | 'unable';
@@ -139,11 +137,12 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
       if (request === undefined) return undefined;
       switch (request.op) {
         case 'facts':
-          return writeBody(options.facts(family));
+          return writeFacts(options.facts(family));
         case 'heard': {
           const heard = await options.witness.heard(
             address,
             request.nonces.map((nonce) => BigInt(`0x${nonce}`)),
+            request.session,
           );
           const overloadedSeconds = options.witness.overloadedSeconds(family);
           return writeBody({

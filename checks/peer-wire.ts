@@ -25,3 +25,6 @@ export function reader<S extends TSchema>(schema: S): (bytes: Uint8Array) => Sta
 export function writeBody(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value));
 }
+
+/** A response travels in the padded request that asked for it. */
+export const maximumBodyBytes = 1000;

@@ -20,6 +20,8 @@ export interface UdpProbe {
   readonly totalBytes?: number;
   /** Session of the agent that the address must belong to. */
   readonly session?: string;
+  /** The own address that it is sent from; chosen by the route when absent. */
+  readonly source?: string;
 }
 
 /** Probes after a first miss, within a second (docs/adr/0013). */
@@ -31,7 +33,12 @@ export async function probeUdpPort(
   target: PeerTarget,
   context: Context,
 ): Promise<Answer> {
-  const path = { family: target.family, destination: target.address };
+  const { source } = probe;
+  const path = {
+    family: target.family,
+    destination: target.address,
+    ...(source === undefined ? {} : { source }),
+  };
   const started = performance.now();
   const send = async (): Promise<UdpObservation> =>
     await context.host.network.udp(path, probe, context.timeoutMs, context.signal);

@@ -43,6 +43,10 @@ export function firewallParamsOf({
     case 'device-conflict':
     case 'path-mtu':
     case 'overlay-path':
+    case 'overlay-device':
+    case 'overlay-state':
+    case 'host-forward':
+    case 'pod-source':
     case 'latency':
     case 'datastore':
     case 'firewall-wipe':

@@ -48,6 +48,8 @@ export type Payload = Static<typeof Payload>;
 
 const object = <P extends Parameters<typeof Type.Object>[0]>(properties: P) =>
   Type.Object(properties, { additionalProperties: false });
+/** A trailing `*` matches any ending. */
+const DeviceNames = Type.Array(Type.String(), { minItems: 1 });
 const Transport = Type.Union([Type.Literal('udp'), Type.Literal('tcp')]);
 
 /** What each kind of requirement is parameterised by, as written in YAML. */
@@ -203,7 +205,25 @@ export const paramsByKind = {
   'overlay-path': object({
     /** Names of the overlay devices whose address the peer's agent answers on. */
     devices: Type.Array(Type.String(), { minItems: 1 }),
+    /** Whether pods are behind these devices: then probes go from the own device of that name, as a pod's packets do. */
+    pods: Type.Optional(Type.Boolean()),
   }),
+  'overlay-device': object({ tunnels: DeviceNames, bridges: Type.Optional(DeviceNames) }),
+  'overlay-state': object({
+    tunnels: DeviceNames,
+    /** Devices that pods are behind, with an address of the pods' prefix. */
+    bridges: Type.Optional(DeviceNames),
+    /** Where flanneld writes down the prefix of this node's pods. */
+    subnetFiles: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+  }),
+  'host-forward': object({
+    tunnels: DeviceNames,
+    /** Devices that pods are behind. */
+    pods: DeviceNames,
+    /** Of pods' packets from other nodes, or to them. */
+    direction: Type.Union([Type.Literal('in'), Type.Literal('out')]),
+  }),
+  'pod-source': object({ tunnels: DeviceNames, pods: DeviceNames }),
   latency: object({ maximumMilliseconds: Type.Number() }),
   datastore: object({
     store: Type.Union([Type.Literal('etcd'), Type.Literal('kubernetes')]),

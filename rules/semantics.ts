@@ -47,6 +47,10 @@ const scopesOf: { readonly [K in Kind]: readonly Scope[] } = {
   'ip-protocol': ['peer'],
   'path-mtu': ['peer'],
   'overlay-path': ['peer'],
+  'overlay-device': ['node'],
+  'overlay-state': ['peer'],
+  'host-forward': ['node'],
+  'pod-source': ['node'],
   latency: ['peer'],
   'host-firewall': ['peer'],
   'peer-agreement': ['peer'],
@@ -356,6 +360,7 @@ function paramProblems(
         if (typeof value === 'number' && value > 0) return [];
         return [{ path: at, message: `${String(value)} is not more than 0` }];
       case 'directories':
+      case 'subnetFiles':
         return listOf(value).flatMap((entry, index) => pathProblem(entry, [...at, index]));
       case 'backports':
         return listOf(value).flatMap((entry, index) =>

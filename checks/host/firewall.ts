@@ -12,6 +12,7 @@ import {
 } from 'node-nftables';
 import { type FirewallQuestion, type Judgement, judge, packetOf } from '../firewall-verdict.ts';
 import { type ManagerFacts, unknownManagers } from '../remedy/managers.ts';
+import type { DevicePair } from '../remedy/opening.ts';
 import { type Remedy, remediesFor } from '../remedy/remedy.ts';
 import { createFiles } from './files.ts';
 import { readManagers } from './firewall-managers.ts';
@@ -37,7 +38,7 @@ export interface FirewallView {
   /** Asks about a path between this node and another; the same question is answered once. */
   judge(question: FirewallQuestion): Judgement;
   /** What to type on this node so that a packet passes that does not; empty where nothing would do, or enough was said already. */
-  remediesFor(packet: Packet): readonly Remedy[];
+  remediesFor(packet: Packet, devices?: DevicePair): readonly Remedy[];
 }
 
 export type FirewallReading =
@@ -189,7 +190,7 @@ export function createView(
       judgements.set(key, judgement);
       return judgement;
     },
-    remediesFor: (packet) => remedies(packet, () => compiled.evaluate(packet)),
+    remediesFor: (packet, devices) => remedies(packet, () => compiled.evaluate(packet), devices),
   };
   return view;
 }
@@ -199,11 +200,11 @@ function createRemedies(
   ruleset: Ruleset,
   environment: Surroundings,
   managers: () => ManagerFacts,
-): (packet: Packet, answer: () => Answer) => readonly Remedy[] {
+): (packet: Packet, answer: () => Answer, devices?: DevicePair) => readonly Remedy[] {
   const known = new Map<string, readonly Remedy[]>();
   const counts = new Map<string, number>();
-  return (packet, answer) => {
-    const key = JSON.stringify(packet);
+  return (packet, answer, devices) => {
+    const key = JSON.stringify([packet, devices]);
     const found = known.get(key);
     if (found !== undefined) return found;
     const { direction, protocol, destinationPort, family } = packet;
@@ -212,7 +213,11 @@ function createRemedies(
     if (count >= mostRemedies || counts.size >= keptJudgements) return [];
     counts.set(kind, count + 1);
     const question = { ruleset, environment, packet, answer: answer(), managers: managers() };
-    const result = remediesFor({ ...question, evaluate });
+    const result = remediesFor({
+      ...question,
+      ...(devices === undefined ? {} : { devices }),
+      evaluate,
+    });
     known.set(key, result);
     return result;
   };

@@ -30,6 +30,25 @@ export interface Link {
   readonly external?: boolean;
   readonly local?: string;
   readonly learning?: boolean;
+  /** VXLAN: whether a program is told of far ends that are not known, and so may add them when they are needed. */
+  readonly asksForEntries?: boolean;
+  /** Link-layer address, six bytes in lower case; absent for devices without one. */
+  readonly mac?: string;
+}
+
+/** Who has an overlay address, as the neighbour table of a tunnel device says. */
+export interface TunnelNeighbour {
+  readonly address: string;
+  /** Absent while it is not resolved. */
+  readonly mac?: string;
+  /** Made by a program, and kept until one removes it. */
+  readonly permanent: boolean;
+}
+
+/** To which node a VXLAN device sends what is for a link-layer address. */
+export interface ForwardingEntry {
+  readonly mac: string;
+  readonly destination: string;
 }
 
 /** An address of an interface, from RTM_GETADDR. */
@@ -189,6 +208,10 @@ export interface Host {
   incoming(packet: IncomingPacket): Promise<'taken' | 'refused' | undefined>;
   /** The driver of an interface and what it leaves to the hardware; undefined where there is none that tells. */
   driver(name: string): Promise<DriverFacts | undefined>;
+  /** The neighbours on one device, by its index. */
+  tunnelNeighbours(index: number): Promise<readonly TunnelNeighbour[]>;
+  /** The forwarding database of one VXLAN device, by its index. */
+  forwardingDatabase(index: number): Promise<readonly ForwardingEntry[]>;
   /** Every socket that owns this port: listening (TCP) or bound (UDP). */
   portOwners(transport: 'udp' | 'tcp', port: number): Promise<readonly PortOwner[]>;
   /**

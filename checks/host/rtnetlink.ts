@@ -32,6 +32,7 @@ const RTM_F_LOOKUP_TABLE = 0x1000;
 const RTA_VIA = 18;
 
 // linux/if_link.h
+const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
@@ -42,6 +43,8 @@ const IFLA_INFO_DATA = 2;
 const IFLA_VXLAN_ID = 1;
 const IFLA_VXLAN_LOCAL = 4;
 const IFLA_VXLAN_LEARNING = 7;
+const IFLA_VXLAN_L2MISS = 13;
+const IFLA_VXLAN_L3MISS = 14;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_LOCAL6 = 17;
 const IFLA_VXLAN_COLLECT_METADATA = 25;
@@ -143,6 +146,7 @@ export function decodeLink(payload: Uint8Array): Link | undefined {
   if (name === undefined) return undefined;
   const info = indexed(attributes.get(IFLA_LINKINFO));
   const kind = text(info.get(IFLA_INFO_KIND));
+  const mac = macText(attributes.get(IFLA_ADDRESS));
   return {
     index: view.getInt32(4, true),
     name,
@@ -150,6 +154,7 @@ export function decodeLink(payload: Uint8Array): Link | undefined {
     up: (flags & IFF_UP) !== 0,
     loopback: (flags & IFF_LOOPBACK) !== 0,
     ...(kind === undefined ? {} : { kind }),
+    ...(mac === undefined ? {} : { mac }),
     ...tunnel(kind, indexed(info.get(IFLA_INFO_DATA))),
   };
 }
@@ -163,6 +168,9 @@ function tunnel(kind: string | undefined, data: ReadonlyMap<number, Uint8Array>)
       ...defined('port', port(data.get(IFLA_VXLAN_PORT))),
       external: flag(data.get(IFLA_VXLAN_COLLECT_METADATA)),
       learning: flag(data.get(IFLA_VXLAN_LEARNING)),
+      ...(flag(data.get(IFLA_VXLAN_L2MISS)) || flag(data.get(IFLA_VXLAN_L3MISS))
+        ? { asksForEntries: true }
+        : {}),
       ...(local === undefined ? {} : { local }),
     };
   }
@@ -278,6 +286,12 @@ export function text(value: Uint8Array | undefined): string | undefined {
   if (value === undefined) return undefined;
   const end = value.indexOf(0);
   return new TextDecoder().decode(end < 0 ? value : value.subarray(0, end));
+}
+
+/** Six bytes as text; undefined for anything else: a GRE or IPIP device has an IP address there. */
+export function macText(value: Uint8Array | undefined): string | undefined {
+  if (value?.length !== 6) return undefined;
+  return [...value].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 function defined(name: 'vni' | 'port', value: number | undefined): Partial<Link> {

@@ -25,6 +25,7 @@ import { createWatches, type Watches } from './watches.ts';
 import {
   createBuckets,
   createHeardLog,
+  createLog,
   createReplayGuard,
   type HeardLog,
 } from './witness-memory.ts';
@@ -67,6 +68,8 @@ export class Witness implements AsyncDisposable {
   readonly #answers: Answers;
   readonly #watches: Watches;
   readonly #heard: HeardLog<Witnessed>;
+  /** Probes from other addresses than a peer's own, by the session of the agent: those that came through the overlay. */
+  readonly #elsewhere = createLog<Witnessed>({ sources: 4096, perSource: 64, entries: 16_384 });
   readonly #buckets = createBuckets({ sources: 4096, perSecond: 400, burst: 800 });
   readonly #replays = createReplayGuard({ sessions: 8192, window: 1024 });
   readonly #openedAt = new Map<Family, number>();
@@ -121,12 +124,21 @@ export class Witness implements AsyncDisposable {
   }
 
   /** Whether each of these probes from an address was seen as it was sent. */
-  async heard(address: string, nonces: readonly bigint[]): Promise<readonly boolean[]> {
+  async heard(
+    address: string,
+    nonces: readonly bigint[],
+    session = '',
+  ): Promise<readonly boolean[]> {
     // The question may have come another way and overtaken the probes.
     this.#network.reactor.drain();
-    const underWay = this.#looking.get(address);
-    if (underWay !== undefined) await Promise.allSettled(underWay);
-    return nonces.map((nonce) => this.#heard.get(address, nonce) === 'seen');
+    for (const key of [address, session]) {
+      const underWay = this.#looking.get(key);
+      if (underWay !== undefined) await Promise.allSettled(underWay);
+    }
+    return nonces.map(
+      (nonce) =>
+        (this.#heard.get(address, nonce) ?? this.#elsewhere.get(session, nonce)) === 'seen',
+    );
   }
 
   /** Opens a watch; undefined when too many are open, or raw sockets may not be had. */
@@ -227,7 +239,7 @@ export class Witness implements AsyncDisposable {
       if (reported !== undefined) this.#network.takeReport(source, reported);
       observation = observe(message, packet, udp.destinationPort, family);
       // At once, and also where there is no token for an answer: what was heard was not lost.
-      this.#heard.set(source, message.nonce, observation);
+      this.#remember(source, message, observation);
     }
     if (!this.#buckets.take(source)) {
       drop('rate-limited');
@@ -257,9 +269,9 @@ export class Witness implements AsyncDisposable {
   ): Promise<void> {
     const source = formatAddress(reply.destination);
     let observation = found;
-    if (found === 'seen' && (await this.#lookForTproxy(source, message.port))) {
+    if (found === 'seen' && (await this.#lookForTproxy(source, message))) {
       observation = 'seen-tproxy-possible';
-      this.#heard.set(source, message.nonce, observation);
+      this.#remember(source, message, observation);
     }
     this.#answers.udp(
       reply,
@@ -279,6 +291,12 @@ export class Witness implements AsyncDisposable {
     );
   }
 
+  #remember(source: string, { session, nonce }: Message, observation: Witnessed): void {
+    this.#heard.set(source, nonce, observation);
+    if (!this.#options.isPeer(source))
+      this.#elsewhere.set(sessionText(session), nonce, observation);
+  }
+
   /** Time since the kernel received it: the prober takes it off the round trip. */
   #heldSince(receivedAt: bigint): number {
     if (receivedAt === 0n) return 0;
@@ -286,16 +304,19 @@ export class Witness implements AsyncDisposable {
   }
 
   /** The same, remembered as under way: whoever asks what was heard waits for it. */
-  async #lookForTproxy(source: string, port: number): Promise<boolean> {
+  async #lookForTproxy(source: string, { port, session }: Message): Promise<boolean> {
     const looking = this.#mayBeTproxied(port);
-    const underWay = this.#looking.get(source) ?? new Set();
-    this.#looking.set(source, underWay);
-    underWay.add(looking);
+    const keys = [source, sessionText(session)];
+    for (const key of keys)
+      this.#looking.set(key, (this.#looking.get(key) ?? new Set()).add(looking));
     try {
       return await looking;
     } finally {
-      underWay.delete(looking);
-      if (underWay.size === 0) this.#looking.delete(source);
+      for (const key of keys) {
+        const underWay = this.#looking.get(key);
+        underWay?.delete(looking);
+        if (underWay?.size === 0) this.#looking.delete(key);
+      }
     }
   }
 
@@ -323,7 +344,7 @@ export class Witness implements AsyncDisposable {
     await Promise.resolve();
     const body = await this.#options.onRequest({
       ...ends,
-      session: message.session.toString(16).padStart(16, '0'),
+      session: sessionText(message.session),
       body: message.body,
     });
     if (body === undefined) return;
@@ -374,6 +395,11 @@ export class Witness implements AsyncDisposable {
       onDropped('answer-failed');
     });
   }
+}
+
+/** 16 hexadecimal digits. */
+function sessionText(session: bigint): string {
+  return session.toString(16).padStart(16, '0');
 }
 
 function locateDatagram(

@@ -5,7 +5,7 @@ import { type ChainKey, sameChain } from './edit.ts';
 import type { ManagerFacts } from './managers.ts';
 import type { Opening } from './opening.ts';
 
-export type Manager = 'nftables' | 'firewalld' | 'ufw' | 'iptables';
+export type Manager = 'nftables' | 'firewalld' | 'ufw' | 'iptables' | 'iproute2';
 
 /** Commands, all of which are to be typed, and the rule that they add. */
 export interface Change {

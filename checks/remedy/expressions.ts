@@ -21,15 +21,22 @@ export function acceptExpressions(
   table: Family,
   parts: Parts = { family: true },
 ): readonly Expression[] {
-  const { family, protocol, source, destination, port, icmpType } = opening;
+  const { family, protocol, devices, source, destination, port, icmpType } = opening;
   const fields = addressFields[family];
   const namesFamily = parts.family && table !== 'ip' && table !== 'ip6';
   return [
     ...(namesFamily ? familyMatch(family) : []),
+    ...(devices === undefined
+      ? []
+      : [
+          ...deviceMatch('iifname', devices.inInterface),
+          ...deviceMatch('oifname', devices.outInterface),
+        ]),
     ...(source === undefined ? [] : addressMatch(source, fields.source)),
     ...(destination === undefined ? [] : addressMatch(destination, fields.destination)),
-    { kind: 'meta', key: 'l4proto', register: 0 },
-    equal([protocol]),
+    ...(protocol === undefined
+      ? []
+      : [{ kind: 'meta', key: 'l4proto', register: 0 } as const, equal([protocol])]),
     ...(port === undefined ? [] : transportMatch(2, [port >> 8, port & 0xff])),
     ...(icmpType === undefined ? [] : transportMatch(0, [icmpType])),
     { kind: 'verdict', verdict: { code: 'accept' } },
@@ -42,6 +49,17 @@ function familyMatch(family: 'ip' | 'ip6'): readonly Expression[] {
     equal([family === 'ip' ? NFPROTO_IPV4 : NFPROTO_IPV6]),
   ];
 }
+
+/** A name is compared with its zero byte and what follows it; where any ending will do, without them. */
+export function deviceMatch(key: 'iifname' | 'oifname', name: string): readonly Expression[] {
+  const bytes = new TextEncoder().encode(name.replace(/\*$/, ''));
+  const whole = new Uint8Array(interfaceNameBytes);
+  whole.set(bytes);
+  return [{ kind: 'meta', key, register: 0 }, equal([...(name.endsWith('*') ? bytes : whole)])];
+}
+
+/** IFNAMSIZ (linux/if.h). */
+const interfaceNameBytes = 16;
 
 function addressMatch({ bytes, length }: Prefix, offset: number): readonly Expression[] {
   const load: Expression = {

@@ -7,7 +7,7 @@
  */
 import { baseOf, type Case, type Change, stepsOf } from './change.ts';
 import { type ChainKey, chainNamed } from './edit.ts';
-import { acceptExpressions } from './expressions.ts';
+import { acceptExpressions, deviceMatch } from './expressions.ts';
 import { icmpProtocols, type Opening, portProtocols } from './opening.ts';
 
 /** A zone or policy, and where its chains are. */
@@ -18,6 +18,7 @@ interface Target {
 
 export function firewalldChanges(given: Case): readonly Change[] {
   const { opening } = given;
+  if (opening.devices !== undefined) return trusted(given, opening.devices.inInterface);
   const target = targetOf(given);
   const rich = richRule(opening);
   if (target === undefined || rich === undefined) return [];
@@ -43,6 +44,20 @@ export function firewalldChanges(given: Case): readonly Change[] {
   else propose('allow', `--add-rich-rule='rule ${rich}'`, true);
   propose('pre', `--add-rich-rule='rule priority="-1" ${rich}'`, true);
   return changes;
+}
+
+/** What comes in by a device of the zone `trusted` is sent on to any other (its target is ACCEPT). */
+function trusted({ ruleset, blocker }: Case, device: string): readonly Change[] {
+  const base = baseOf(blocker);
+  const chain = chainNamed(ruleset, base, 'filter_FORWARD_ZONES');
+  if (chain === undefined) return [];
+  const option = `--change-interface=${device.replace(/\*$/, '+')}`;
+  const expressions = [
+    ...deviceMatch('iifname', device),
+    { kind: 'verdict', verdict: { code: 'accept' } } as const,
+  ];
+  const commands = ['', '--permanent '].map((how) => `firewall-cmd ${how}--zone=trusted ${option}`);
+  return [{ manager: 'firewalld', commands, edit: { chain, at: 1, expressions } }];
 }
 
 const sides = { in: 'IN', out: 'OUT', forward: 'FWD' } as const;
@@ -80,6 +95,7 @@ function targetOf(given: Case): Target | undefined {
 /** `--add-port=8472/udp`, where no address is to be named. */
 function plainOption({ source, destination, port, protocol }: Opening): string | undefined {
   if (source !== undefined || destination !== undefined) return undefined;
+  if (protocol === undefined) return undefined;
   if (port !== undefined) return `--add-port=${port}/${portProtocols.get(protocol)}`;
   return icmpProtocols.has(protocol) ? undefined : `--add-protocol=${protocol}`;
 }
@@ -105,6 +121,7 @@ const icmpNames: Readonly<Record<'ip' | 'ip6', ReadonlyMap<number, string>>> = {
 
 function richRule(opening: Opening): string | undefined {
   const { family, source, destination, port, protocol, icmpType } = opening;
+  if (protocol === undefined) return undefined;
   const icmpName = icmpType === undefined ? undefined : icmpNames[family].get(icmpType);
   if (icmpType !== undefined && icmpName === undefined) return undefined;
   return [

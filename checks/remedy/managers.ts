@@ -45,6 +45,11 @@ export function ownerOf(chain: ChainKey, ruleset: Ruleset): Owner {
   return 'iptables';
 }
 
+/** Whether a program writes the rules of this chain, such as a provider its policies. */
+export function isOfProgram(place: { readonly table: string; readonly chain: string }): boolean {
+  return programTable.test(place.table) || programChain.test(place.chain);
+}
+
 /** Whether the manager has its chains in the same table. */
 export function manages(
   manager: 'ufw' | 'firewalld' | 'docker',

@@ -15,7 +15,10 @@ export interface Prefix {
 export interface Opening {
   readonly direction: Direction;
   readonly family: 'ip' | 'ip6';
-  readonly protocol: number;
+  /** Absent where every protocol is meant. */
+  readonly protocol?: number;
+  /** Of forwarded packets of many addresses: the devices that they come in and go out by. */
+  readonly devices?: DevicePair;
   /** The far node's: of packets that come in. */
   readonly source?: Prefix;
   /** The far node's: of packets that go out. Forwarded ones have both. */
@@ -23,6 +26,12 @@ export interface Opening {
   /** Destination port. */
   readonly port?: number;
   readonly icmpType?: number;
+}
+
+/** Two devices by name; a trailing `*` matches any ending. */
+export interface DevicePair {
+  readonly inInterface: string;
+  readonly outInterface: string;
 }
 
 /** Protocols whose first four bytes are the ports, by the names that every firewall knows. */
@@ -67,6 +76,16 @@ export function openingOf(packet: Packet): Opening | undefined {
     ...(hasPorts && destinationPort !== undefined ? { port: destinationPort } : {}),
     ...(icmpProtocols.get(protocol) === family && icmpType !== undefined ? { icmpType } : {}),
   };
+}
+
+/** All that is forwarded from one device to another one. Undefined for names that could not be typed safely. */
+export function openingBetween(
+  family: Opening['family'],
+  devices: DevicePair,
+): Opening | undefined {
+  const names = [devices.inInterface, devices.outInterface];
+  if (!names.every((name) => /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}\*?$/.test(name))) return undefined;
+  return { direction: 'forward', family, devices };
 }
 
 function parsePrefix(text: string, family: 'ip' | 'ip6'): Prefix | undefined {

@@ -61,8 +61,13 @@ function isNftName(name: string): boolean {
 }
 
 function nftWords(opening: Opening, { family: table }: ChainKey): string {
-  const { family, protocol, source, destination, port, icmpType } = opening;
-  const transport = portProtocols.get(protocol);
+  const { family, protocol, devices, source, destination, port, icmpType } = opening;
+  if (devices !== undefined) {
+    const { inInterface, outInterface } = devices;
+    const family_ = table === family ? [] : [nftFamily(family, table)];
+    return [...family_, `iifname ${quoted(inInterface)} oifname ${quoted(outInterface)}`].join(' ');
+  }
+  const transport = protocol === undefined ? undefined : portProtocols.get(protocol);
   const namesFamily = source === undefined && destination === undefined && table !== family;
   const icmp = family === 'ip' ? 'icmp' : 'icmpv6';
   return [
@@ -75,6 +80,11 @@ function nftWords(opening: Opening, { family: table }: ChainKey): string {
         ? `${icmp} type ${icmpType}`
         : `meta l4proto ${protocol}`,
   ].join(' ');
+}
+
+/** So that a shell does not look for files of such a name. */
+function quoted(name: string): string {
+  return name.endsWith('*') ? `'${name}'` : name;
 }
 
 function nftFamily(family: 'ip' | 'ip6', table: ChainKey['family']): string {
@@ -125,7 +135,14 @@ function iptablesChange(
 
 /** `-s 10.0.0.2 -p udp --dport 8472`: also what stands in ufw's own files. */
 export function iptablesWords(opening: Opening): string {
-  const { family, protocol, source, destination, port, icmpType } = opening;
+  const { family, protocol, devices, source, destination, port, icmpType } = opening;
+  if (devices !== undefined) {
+    const [from, to] = [devices.inInterface, devices.outInterface].map((name) =>
+      name.replace(/\*$/, '+'),
+    );
+    return `-i ${from} -o ${to}`;
+  }
+  if (protocol === undefined) return '';
   const icmp = family === 'ip' ? 'icmp' : 'icmpv6';
   const isIcmp = icmpProtocols.get(protocol) === family;
   return [

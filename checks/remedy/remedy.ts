@@ -8,7 +8,7 @@ import { type Blocker, baseOf, type Case, type Change, type Manager } from './ch
 import { applyEdit, sameChain } from './edit.ts';
 import { firewalldChanges } from './firewalld.ts';
 import { type ManagerFacts, manages, ownerOf } from './managers.ts';
-import { openingOf } from './opening.ts';
+import { type DevicePair, openingBetween, openingOf } from './opening.ts';
 import { iptablesChanges, nftChanges } from './raw.ts';
 import { ufwChanges } from './ufw.ts';
 
@@ -25,6 +25,8 @@ export interface RemedyQuestion {
   /** What becomes of the packet now. */
   readonly answer: Answer;
   readonly managers: ManagerFacts;
+  /** The devices between which everything is to be let through, not this packet alone. */
+  readonly devices?: DevicePair;
   readonly evaluate: (ruleset: Ruleset, packet: Packet, environment: Environment) => Answer;
 }
 
@@ -36,7 +38,11 @@ const mostBlockers = 6;
  * it passes already, or where nothing that any manager has words for would do.
  */
 export function remediesFor(question: RemedyQuestion): readonly Remedy[] {
-  const opening = openingOf(question.packet);
+  const { devices } = question;
+  const opening =
+    devices === undefined
+      ? openingOf(question.packet)
+      : openingBetween(question.packet.family, devices);
   if (opening === undefined || question.answer.verdict === 'accept') return [];
   const { packet, environment, managers, evaluate } = question;
   let { ruleset, answer } = question;

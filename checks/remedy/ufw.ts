@@ -66,7 +66,14 @@ export function ufwChanges(given: Case): readonly Change[] {
 
 /** `from 10.0.0.2 to any port 8472 proto udp`; undefined for a protocol that ufw has no word for. */
 function ruleWords(opening: Opening): string | undefined {
-  const { direction, family, protocol, port } = opening;
+  const { direction, family, protocol, port, devices } = opening;
+  if (devices !== undefined) {
+    const [from, to] = [devices.inInterface, devices.outInterface].map((name) =>
+      name.replace(/\*$/, '+'),
+    );
+    return `in on ${from} out on ${to}`;
+  }
+  if (protocol === undefined) return undefined;
   const any = family === 'ip' ? '0.0.0.0/0' : '::/0';
   const source = opening.source?.text;
   const destination = opening.destination?.text;

@@ -103,6 +103,8 @@ export function fakeHost(machine: FakeMachine = {}): Host {
       machine.incoming === undefined ? refuse('incoming') : machine.incoming[index],
     driver: async (name) =>
       machine.drivers === undefined ? refuse(`driver of ${name}`) : machine.drivers[name],
+    tunnelNeighbours: async (index) => refuse(`tunnelNeighbours ${index}`),
+    forwardingDatabase: async (index) => refuse(`forwardingDatabase ${index}`),
     async portOwners(transport, port) {
       const owners = machine.owners ?? refuse(`portOwners ${transport}/${port}`);
       return owners.filter((owner) => owner.transport === transport && owner.port === port);

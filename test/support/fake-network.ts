@@ -86,10 +86,15 @@ export function inTurn<T>(...observations: readonly [T, ...T[]]): (n: number) =>
 
 /** What the peer's agent answers; `silent` is an agent that is not there. A method left out must not be asked. */
 export type PeerScript = {
-  readonly [M in 'facts' | 'heard' | 'watch' | 'sighting' | 'observe' | 'observed' | 'confirm']?:
-    | PeerChannel[M]
-    | Awaited<ReturnType<PeerChannel[M]>>
-    | 'silent';
+  readonly [M in
+    | 'facts'
+    | 'factsAt'
+    | 'heard'
+    | 'watch'
+    | 'sighting'
+    | 'observe'
+    | 'observed'
+    | 'confirm']?: PeerChannel[M] | Awaited<ReturnType<PeerChannel[M]>> | 'silent';
 } & { readonly keyMismatch?: boolean };
 
 /** Builds the way to a peer's agent. */
@@ -100,6 +105,7 @@ export function fakePeer(script: PeerScript = {}): PeerChannel {
     family: 'ipv4',
     keyMismatch: () => script.keyMismatch ?? false,
     facts: async (...given) => await play(script.facts, 'the question for facts', given),
+    factsAt: async (...given) => await play(script.factsAt, 'the question for facts at another address', given),
     heard: async (...given) => await play(script.heard, 'the question for what was heard', given),
     watch: async (...given) => await play(script.watch, 'the opening of a watch', given),
     sighting: async (...given) => await play(script.sighting, 'the question for a sighting', given),
@@ -124,6 +130,7 @@ async function play<A extends readonly unknown[], T>(
 /** An agent that has neither witness nor anything else to say. */
 export const noAgent: PeerChannel = fakePeer({
   facts: 'silent',
+  factsAt: 'silent',
   heard: 'silent',
   watch: 'silent',
   sighting: 'silent',
@@ -158,6 +165,10 @@ export function someFacts(change: Partial<PeerFacts> = {}): PeerFacts {
     port: 8472,
     mtu: 1450,
     overlay: {},
+    answers: [],
+    tunnels: {},
+    down: [],
+    podSubnets: [],
     ...change,
   };
 }
@@ -191,6 +202,8 @@ export function peerContext(
     neighbour: async (address) => refuse(`neighbour ${address}`),
     incoming: async () => refuse('incoming'),
     driver: async () => refuse('driver'),
+    tunnelNeighbours: async (index) => refuse(`tunnelNeighbours ${index}`),
+    forwardingDatabase: async (index) => refuse(`forwardingDatabase ${index}`),
     portOwners: async () => refuse('portOwners'),
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),

@@ -156,6 +156,15 @@ export class Member {
     return await answers(this.pod, other.podAddress, bytes);
   }
 
+  /** Whether the pod of another node answers a connection of this node's pod; it refuses, for nobody listens there. */
+  async connectsToPod(other: Member, port: number): Promise<boolean> {
+    const script = `echo > /dev/tcp/${other.podAddress}/${port}`;
+    const { exitCode, stderr } = await this.pod.exec('timeout', ['1', 'bash', '-c', script], {
+      expectExit: 'any',
+    });
+    return exitCode === 0 || stderr.includes('refused');
+  }
+
   /** Whether the VTEP of another node answers this node. */
   async reachesVtep(other: Member): Promise<boolean> {
     return await answers(this.node, other.vtep);

@@ -147,7 +147,9 @@ describe('a provider that is chosen', () => {
 
   test('knows the devices whose addresses it answers on', () => {
     const { overlayDevices } = chooseProvider(catalogue, 'flannel', loaded(), [], []);
-    expect(overlayDevices).toContain('flannel.1');
+    expect(overlayDevices.tunnels).toContain('flannel.1');
+    expect(overlayDevices.bridges).toEqual(['cni0']);
+    expect(overlayDevices.subnetFiles).toEqual(['/run/flannel/subnet.env']);
   });
 });
 

@@ -41,6 +41,7 @@ function channelOf(...carriers: readonly { carry: Carrier }[]) {
     path: { family: 'ipv4', destination: peerAddress.ipv4 },
     carriers: carriers.map(({ carry }) => carry),
     timeoutMs: 1000,
+    session: '00000000000000bb',
     confirmMs: 10_000,
   });
 }
@@ -148,7 +149,13 @@ describe('what travels', () => {
       witnessSeconds: 5,
       heard: [true, false],
     });
-    expect(good.asked).toEqual([{ op: 'heard', nonces: ['00000000000000ff', '0000000000000001'] }]);
+    expect(good.asked).toEqual([
+      {
+        op: 'heard',
+        nonces: ['00000000000000ff', '0000000000000001'],
+        session: '00000000000000bb',
+      },
+    ]);
     expect((await timed(channel.heard([1n], forever))).value).toBeUndefined();
   });
 
@@ -274,6 +281,7 @@ describe('a peer with another key', () => {
       path: { family: 'ipv4', destination: peerAddress.ipv4 },
       carriers: [],
       timeoutMs: 1000,
+      session: '00000000000000bb',
       confirmMs: 10_000,
       heardWrongKey: () => true,
     });
