@@ -11,6 +11,8 @@ export interface Cell {
   readonly direction: 'forth' | 'back';
   readonly family: Family;
   readonly words: string;
+  /** Names of sender and receiver, where they are not for chance to choose. */
+  readonly roles?: readonly [sender: string, receiver: string];
 }
 
 export interface Selection {

@@ -1,15 +1,13 @@
 /** @module Types what a finding says is to be typed, on the node that it says, without a shell. */
 import type { Finding } from '../../agent/model.ts';
-import type { Lab } from '../support/lab.ts';
+import type { World } from './world.ts';
 
 /** Runs every command of a finding's remedy, in order; returns them. Throws when one does not exit 0. */
-export async function applyRemedy(lab: Lab, { remedy }: Finding): Promise<readonly string[]> {
+export async function applyRemedy(world: World, { remedy }: Finding): Promise<readonly string[]> {
   const typed: string[] = [];
   for (const { on, commands } of remedy ?? []) {
     for (const line of commands) {
-      const [command, ...args] = wordsOf(line);
-      if (command === undefined) continue;
-      await lab.node(on).exec(command, args);
+      await world.type(on, wordsOf(line));
       typed.push(`${on}: ${line}`);
     }
   }

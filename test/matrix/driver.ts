@@ -33,9 +33,10 @@ export class Driver extends LongProcess {
   readonly #node: LabNode;
   #calls = 0;
 
-  constructor(node: LabNode) {
+  /** `under`: a command to run it under. */
+  constructor(node: LabNode, under: readonly string[] = []) {
     const script = `${process.cwd()}/test/matrix/driver.mjs`;
-    const args = ['netns', 'exec', node.namespace, process.execPath, script];
+    const args = ['netns', 'exec', node.namespace, ...under, process.execPath, script];
     super('ip', args, 'pipe');
     this.#node = node;
     const { stdout } = this.streams;

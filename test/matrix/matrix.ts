@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Cell } from './cells.ts';
+import type { ManagerName } from './managers.ts';
 import { providerFile } from './provider.ts';
 import { randomOf } from './random.ts';
 import { type Result, runCell } from './run.ts';
@@ -13,6 +14,8 @@ export interface MatrixOptions {
   /** How many clusters run side by side: most of a run is waiting. */
   readonly worlds: number;
   readonly timeoutSeconds: number;
+  /** Who owns the rules of node n2; there is only one world then. */
+  readonly manager?: ManagerName;
   readonly onResult?: (result: Result) => void;
   /** A run that could not be made; the world is made anew. */
   readonly onError: (cell: Cell, error: unknown) => void;
@@ -33,7 +36,9 @@ export async function runMatrix(options: MatrixOptions): Promise<Outcome> {
   const results = new Map<Cell, Result>();
   const leftSockets: string[] = [];
   const count = Math.min(worlds, cells.length);
-  const make = worldMaker({ rules: folder, timeoutSeconds: options.timeoutSeconds });
+  const { timeoutSeconds, manager } = options;
+  const managed = manager === undefined ? {} : { managed: { by: manager, folder } };
+  const make = worldMaker({ rules: folder, timeoutSeconds, ...managed });
   try {
     await Promise.all(
       Array.from({ length: count }, async (_, number) => {
@@ -49,7 +54,9 @@ export async function runMatrix(options: MatrixOptions): Promise<Outcome> {
 }
 
 /** Makes worlds one after the other: the processes of several, started at once, would wait for one another too long. */
-function worldMaker(options: Pick<WorldOptions, 'rules' | 'timeoutSeconds'>): MakeWorld {
+function worldMaker(
+  options: Pick<WorldOptions, 'rules' | 'timeoutSeconds' | 'managed'>,
+): MakeWorld {
   let last: Promise<unknown> = Promise.resolve();
   return async (number) => {
     const made = last.then(

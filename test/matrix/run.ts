@@ -54,7 +54,7 @@ export async function runCell(world: World, cell: Cell): Promise<Result> {
 
 function sceneOf(
   world: World,
-  { protocol, direction, family }: Cell,
+  { protocol, direction, family, roles }: Cell,
   random: Random,
   undo: Scene['undo'],
 ): Scene {
@@ -65,7 +65,13 @@ function sceneOf(
     if (node === undefined) throw new Error('three nodes');
     return node;
   };
-  const [from, to] = direction === 'forth' ? [low, high] : [high, low];
+  const [from, to] =
+    roles === undefined
+      ? direction === 'forth'
+        ? [at(low), at(high)]
+        : [at(high), at(low)]
+      : [world.lab.node(roles[0]), world.lab.node(roles[1])];
+  const third = nodes.find((node) => node !== from && node !== to) ?? at(other);
   const udpPort = random.integer(1000, 32_000);
   const tcpPort = random.integer(1000, 32_000);
   const ports = {
@@ -77,9 +83,9 @@ function sceneOf(
   };
   return {
     world,
-    sender: at(from),
-    receiver: at(to),
-    other: at(other),
+    sender: from,
+    receiver: to,
+    other: third,
     family,
     protocol,
     random,
@@ -122,7 +128,7 @@ async function ask(scene: Scene, cell: Cell, truth: Truth): Promise<Result> {
     let typed: readonly string[] = [];
     let why = '';
     try {
-      typed = await applyRemedy(world.lab, finding);
+      typed = await applyRemedy(world, finding);
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);
     }

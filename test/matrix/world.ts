@@ -8,6 +8,7 @@ import { createOverlay, type Overlay } from '../support/overlay.ts';
 import { until } from '../support/wait.ts';
 import { type Checked, Driver, type RawSockets } from './driver.ts';
 import type { Topic } from './fault.ts';
+import { type Managed, type ManagerName, manage } from './managers.ts';
 import { generations, requirementId, topics } from './provider.ts';
 import type { Random } from './random.ts';
 
@@ -33,12 +34,16 @@ export interface WorldOptions {
   /** Where the provider's file is. */
   readonly rules: string;
   readonly timeoutSeconds: number;
+  /** Who owns the rules of node n2, and where its files go. */
+  readonly managed?: { readonly by: ManagerName; readonly folder: string };
 }
 
 export class World implements AsyncDisposable {
   readonly lab: Lab;
   readonly overlay: Overlay;
   readonly tunnelPort: number;
+  /** What owns the rules of node n2. */
+  readonly managed: Managed | undefined;
   readonly #options: WorldOptions;
   readonly #drivers: ReadonlyMap<string, Driver>;
   readonly #agents: readonly LabAgent[];
@@ -50,12 +55,14 @@ export class World implements AsyncDisposable {
     readonly overlay: Overlay;
     readonly tunnelPort: number;
     readonly options: WorldOptions;
+    readonly managed: Managed | undefined;
     readonly drivers: ReadonlyMap<string, Driver>;
     readonly agents: readonly LabAgent[];
   }) {
     this.lab = parts.lab;
     this.overlay = parts.overlay;
     this.tunnelPort = parts.tunnelPort;
+    this.managed = parts.managed;
     this.#options = parts.options;
     this.#drivers = parts.drivers;
     this.#agents = parts.agents;
@@ -67,7 +74,15 @@ export class World implements AsyncDisposable {
       nodes: 3,
       subnets: { ipv4: `10.${100 + number}`, ipv6: `fd${(0xa0 + number).toString(16)}` },
     });
-    const drivers = new Map(lab.nodes.map((node) => [node.name, new Driver(node)]));
+    const { managed: wanted } = options;
+    const managed =
+      wanted === undefined
+        ? undefined
+        : await manage(lab.node(managedNode), wanted.by, wanted.folder);
+    await managed?.open();
+    const under = (node: LabNode): readonly string[] =>
+      node.name === managedNode ? underBinds(managed) : [];
+    const drivers = new Map(lab.nodes.map((node) => [node.name, new Driver(node, under(node))]));
     try {
       await addSecondInterfaces(lab);
       const tunnelPort = random.pick([8472, 4789, random.integer(2000, 32_000)]);
@@ -75,22 +90,25 @@ export class World implements AsyncDisposable {
       const agents = await Promise.all(
         lab.nodes.map(
           async (node) =>
-            await node.agent([
-              '--provider',
-              'matrix',
-              '--rules',
-              rules,
-              '--only',
-              'matrix.forwarding',
-              '--interval',
-              '3600',
-              '--timeout',
-              `${options.timeoutSeconds}`,
-              ...lab.peerArguments(node, ['ipv4', 'ipv6']),
-            ]),
+            await node.agent(
+              [
+                '--provider',
+                'matrix',
+                '--rules',
+                rules,
+                '--only',
+                'matrix.forwarding',
+                '--interval',
+                '3600',
+                '--timeout',
+                `${options.timeoutSeconds}`,
+                ...lab.peerArguments(node, ['ipv4', 'ipv6']),
+              ],
+              { under: under(node) },
+            ),
         ),
       );
-      const world = new World({ lab, overlay, tunnelPort, options, drivers, agents });
+      const world = new World({ lab, overlay, tunnelPort, options, drivers, agents, managed });
       await world.#warmUp();
       return world;
     } catch (error) {
@@ -129,6 +147,13 @@ export class World implements AsyncDisposable {
     ]);
   }
 
+  /** Types a command on a node, as a person would in a shell that sees the node's own files. */
+  async type(node: string, words: readonly string[]): Promise<void> {
+    const under = node === managedNode ? underBinds(this.managed) : [];
+    const [command, ...args] = [...under, ...words];
+    if (command !== undefined) await this.lab.node(node).exec(command, args, { timeoutMs: 60_000 });
+  }
+
   /**
    * What raw and packet sockets there are beside those of the idle agents, a line a kind: `n1 packet 2`. A watch that the last run
    * asked for has its time to end.
@@ -153,6 +178,7 @@ export class World implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#drivers.values()].map((driver) => driver[Symbol.asyncDispose]()));
     await this.overlay[Symbol.asyncDispose]();
+    await this.managed?.[Symbol.asyncDispose]();
     await this.lab[Symbol.asyncDispose]();
   }
 
@@ -209,6 +235,14 @@ export class World implements AsyncDisposable {
     if (driver === undefined) throw new Error(`no driver on ${name}`);
     return driver;
   }
+}
+
+/** The node whose rules are owned by somebody, where they are. */
+export const managedNode = 'n2';
+
+function underBinds(managed: Managed | undefined): readonly string[] {
+  const binds = managed?.binds ?? '';
+  return binds === '' ? [] : ['sh', '-ec', `${binds} exec "$@"`, 'sh'];
 }
 
 /** Topics that exist in a family: the overlay of the lab, and IP-in-IP, are IPv4. */

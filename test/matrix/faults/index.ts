@@ -5,6 +5,7 @@ import { fabricFaults } from './fabric.ts';
 import { hostFirewallFaults } from './host-firewall.ts';
 import { mtuFaults } from './mtu.ts';
 import { noFaults } from './nothing.ts';
+import { overlayFaults } from './overlay.ts';
 import { pairedFaults } from './pairs.ts';
 import { programFaults } from './programs.ts';
 import { receiverFaults } from './receiver.ts';
@@ -19,5 +20,6 @@ export const faults: readonly Fault[] = [
   ...receiverFaults,
   ...routingFaults,
   ...mtuFaults,
+  ...overlayFaults,
   ...pairedFaults,
 ];
