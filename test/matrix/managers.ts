@@ -1,6 +1,6 @@
 /** @module The programs that own a host's rules, as Debian ships them, on one node of a lab. */
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { LabNode } from '../support/lab.ts';
 import { LongProcess } from '../support/process.ts';
 import { until } from '../support/wait.ts';
@@ -30,6 +30,13 @@ async function shell(node: LabNode, line: string, binds: string): Promise<void> 
   await node.exec('sh', ['-ec', `${binds}\n${line}`], { timeoutMs: 60_000 });
 }
 
+/** Makes a folder as the machine's own is. It stays the same folder, for processes have it mounted. */
+function renew(own: string, like: string): void {
+  mkdirSync(own, { recursive: true });
+  for (const name of readdirSync(own)) rmSync(join(own, name), { recursive: true });
+  cpSync(like, own, { recursive: true });
+}
+
 /** Puts a manager in charge of a node; `folder` is for its files. */
 export async function manage(
   node: LabNode,
@@ -47,8 +54,7 @@ function manageByUfw(node: LabNode, folder: string): Managed {
   const binds = `mount --bind ${own} /etc/ufw; mount --bind ${defaults} /etc/default/ufw;`;
   const start = async (...lines: readonly string[]): Promise<void> => {
     if (existsSync(own)) await shell(node, 'ufw --force disable', binds);
-    rmSync(own, { recursive: true, force: true });
-    cpSync('/etc/ufw', own, { recursive: true });
+    renew(own, '/etc/ufw');
     cpSync('/etc/default/ufw', defaults);
     await node.flush();
     const all = [
@@ -89,7 +95,7 @@ function manageByUfw(node: LabNode, folder: string): Managed {
 
 async function manageByFirewalld(node: LabNode, folder: string): Promise<Managed> {
   const own = join(folder, 'firewalld');
-  cpSync('/etc/firewalld', own, { recursive: true });
+  renew(own, '/etc/firewalld');
   mkdirSync('/run/dbus', { recursive: true });
   const inNode = (line: string): LongProcess =>
     new LongProcess('ip', ['netns', 'exec', node.namespace, 'sh', '-ec', line]);
@@ -102,40 +108,39 @@ async function manageByFirewalld(node: LabNode, folder: string): Promise<Managed
     const { exitCode } = await node.exec('firewall-cmd', ['--state'], { expectExit: 'any' });
     return exitCode === 0 ? true : undefined;
   });
-  const start = async (...options: readonly string[]): Promise<void> => {
-    rmSync(own, { recursive: true, force: true });
-    cpSync('/etc/firewalld', own, { recursive: true });
-    await node.exec('firewall-cmd', ['--complete-reload'], { timeoutMs: 60_000 });
-    for (const transport of ['tcp', 'udp'])
-      await node.exec('firewall-cmd', ['--zone=public', `--add-port=${agentPort}/${transport}`]);
-    for (const option of options) await node.exec('firewall-cmd', option.split(' '));
+  const start = async (target: string, rule = '', policy = ''): Promise<void> => {
+    renew(own, '/etc/firewalld');
+    const agents = ['tcp', 'udp']
+      .map((transport) => `<port port="${agentPort}" protocol="${transport}"/>`)
+      .join('');
+    const files = {
+      'zones/public.xml': `<zone${target}><short>Public</short><service name="ssh"/>${agents}${rule}</zone>`,
+      ...(policy === ''
+        ? {}
+        : { 'policies/out.xml': `<policy target="DROP">${policy}${agents}</policy>` }),
+    };
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(own, name)), { recursive: true });
+      writeFileSync(join(own, name), `<?xml version="1.0" encoding="utf-8"?>\n${text}\n`);
+    }
+    await node.exec('firewall-cmd', ['--reload'], { timeoutMs: 60_000 });
     await node.forgetFlows();
   };
+  const accept = ' target="ACCEPT"';
   return {
     manager: 'firewalld',
     binds: `mount --bind ${own} /etc/firewalld;`,
     close: async () => {
-      await start();
+      await start('');
     },
     open: async () => {
-      await start('--zone=public --set-target=ACCEPT --permanent', '--reload');
+      await start(accept);
     },
     refuse: async (port) => {
-      await start('--zone=public --set-target=ACCEPT --permanent', '--reload');
-      const rule = `rule port port="${port}" protocol="udp" drop`;
-      await node.exec('firewall-cmd', ['--zone=public', `--add-rich-rule=${rule}`]);
+      await start(accept, `<rule><port port="${port}" protocol="udp"/><drop/></rule>`);
     },
     closeOutgoing: async () => {
-      await start(
-        '--permanent --new-policy=out',
-        '--permanent --policy=out --add-ingress-zone=HOST',
-        '--permanent --policy=out --add-egress-zone=ANY',
-        '--permanent --policy=out --set-target=DROP',
-        `--permanent --policy=out --add-port=${agentPort}/udp`,
-        `--permanent --policy=out --add-port=${agentPort}/tcp`,
-        '--permanent --zone=public --set-target=ACCEPT',
-        '--reload',
-      );
+      await start(accept, '', '<ingress-zone name="HOST"/><egress-zone name="ANY"/>');
     },
     [Symbol.asyncDispose]: async () => {
       await service.stop();
