@@ -63,7 +63,8 @@ export interface Libc {
   /** Number of messages received, 0 when none waits, or the errno name. */
   recvmmsg(fd: number, vector: bigint, count: number, flags: number): number | string;
   epollCreate(): number;
-  epollAdd(epoll: number, fd: number, events: number): void;
+  /** `token` comes back with every event of the descriptor. */
+  epollAdd(epoll: number, fd: number, events: number, token: number): void;
   epollRemove(epoll: number, fd: number): void;
   /** Number of events; waits for ever in another thread. */
   epollWait(epoll: number, events: bigint, count: number, done: (ready: number) => void): void;
@@ -195,11 +196,11 @@ export function openLibc(): Libc {
       return code === 'EAGAIN' ? 0 : code;
     },
     epollCreate: () => check(cEpollCreate(EPOLL_CLOEXEC), 'epoll_create1'),
-    epollAdd: (epoll, fd, events) => {
-      check(cEpollCtl(epoll, EPOLL_CTL_ADD, fd, epollEvent(fd, events)), 'epoll_ctl');
+    epollAdd: (epoll, fd, events, token) => {
+      check(cEpollCtl(epoll, EPOLL_CTL_ADD, fd, epollEvent(token, events)), 'epoll_ctl');
     },
     epollRemove: (epoll, fd) => {
-      cEpollCtl(epoll, EPOLL_CTL_DEL, fd, epollEvent(fd, 0));
+      cEpollCtl(epoll, EPOLL_CTL_DEL, fd, epollEvent(0, 0));
     },
     epollWait: (epoll, events, count, done) => {
       cEpollWait.async(epoll, events, count, -1, (_error: unknown, ready: number) => {
@@ -233,10 +234,10 @@ export const epollEventBytes = process.arch === 'x64' ? 12 : 16;
 /** Offset of `data` in struct epoll_event. */
 export const epollDataOffset = process.arch === 'x64' ? 4 : 8;
 
-function epollEvent(fd: number, events: number): Buffer {
+function epollEvent(token: number, events: number): Buffer {
   const event = Buffer.alloc(epollEventBytes);
   event.writeUInt32LE(events, 0);
-  event.writeInt32LE(fd, epollDataOffset);
+  event.writeUInt32LE(token, epollDataOffset);
   return event;
 }
 

@@ -9,6 +9,7 @@ const maximumEvents = 128;
 const thickMs = 12;
 const thickWakeups = 16;
 const restMs = 8;
+const wakeToken = 0;
 
 /** Tells owners of descriptors when there is something to read. */
 export class Reactor implements AsyncDisposable {
@@ -17,7 +18,13 @@ export class Reactor implements AsyncDisposable {
   readonly #wake: number;
   readonly #events: NativeMemory;
   readonly #polled: NativeMemory;
+  /**
+   * By token, and not by descriptor: events that were fetched before a socket was closed may come to be handled when another one has
+   * its number, and an old one's "connected" would be taken for the new one's.
+   */
   readonly #handlers = new Map<number, Ready>();
+  readonly #tokens = new Map<number, number>();
+  #lastToken = wakeToken;
   #closing = false;
   #dispatching = false;
   #waiting: Promise<void> | undefined;
@@ -29,19 +36,25 @@ export class Reactor implements AsyncDisposable {
     // Two buffers: the one that the other thread waits with is never touched meanwhile.
     this.#events = libc.allocate(maximumEvents * epollEventBytes);
     this.#polled = libc.allocate(maximumEvents * epollEventBytes);
-    libc.epollAdd(this.#epoll, this.#wake, EPOLLIN);
+    libc.epollAdd(this.#epoll, this.#wake, EPOLLIN, wakeToken);
   }
 
   /** Watches a descriptor until it is removed. The first one starts the waiting thread. */
   add(fd: number, events: number, ready: Ready): void {
-    this.#handlers.set(fd, ready);
-    this.#libc.epollAdd(this.#epoll, fd, events);
+    const token = this.#newToken();
+    this.#handlers.set(token, ready);
+    this.#tokens.set(fd, token);
+    this.#libc.epollAdd(this.#epoll, fd, events, token);
     this.#waiting ??= this.#loop();
   }
 
   /** Forgets a descriptor; call it before closing one. */
   remove(fd: number): void {
-    if (this.#handlers.delete(fd)) this.#libc.epollRemove(this.#epoll, fd);
+    const token = this.#tokens.get(fd);
+    if (token === undefined) return;
+    this.#tokens.delete(fd);
+    this.#handlers.delete(token);
+    this.#libc.epollRemove(this.#epoll, fd);
   }
 
   /** Handles at once what already lies in the sockets; after a stall this is what tells late from lost. */
@@ -84,6 +97,13 @@ export class Reactor implements AsyncDisposable {
     }
   }
 
+  #newToken(): number {
+    do {
+      this.#lastToken = (this.#lastToken + 1) >>> 0;
+    } while (this.#lastToken === wakeToken || this.#handlers.has(this.#lastToken));
+    return this.#lastToken;
+  }
+
   #rest(): Promise<void> {
     return new Promise((resolve) => {
       setTimeout(resolve, restMs);
@@ -95,9 +115,9 @@ export class Reactor implements AsyncDisposable {
     try {
       for (let index = 0; index < ready; index++) {
         const at = index * epollEventBytes;
-        const fd = bytes.readInt32LE(at + epollDataOffset);
-        if (fd !== this.#wake) this.#handlers.get(fd)?.(bytes.readUInt32LE(at));
-        else if (!this.#closing) this.#libc.unwake(fd);
+        const token = bytes.readUInt32LE(at + epollDataOffset);
+        if (token !== wakeToken) this.#handlers.get(token)?.(bytes.readUInt32LE(at));
+        else if (!this.#closing) this.#libc.unwake(this.#wake);
       }
     } finally {
       this.#dispatching = false;
