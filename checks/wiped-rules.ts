@@ -5,7 +5,7 @@
  * many a provider writes it at its own start only. A provider that replaces its rules does it in one transaction, so that no picture
  * of the rules lacks them; one that now runs in another way (iptables, then nftables) has rules in the new place. Neither is a wipe.
  */
-import type { Chain, Family, Ruleset } from 'node-nftables';
+import type { Chain, Family, Rule, Ruleset } from 'node-nftables';
 import type { RuleOwner } from '../rules/rule-owners.ts';
 
 /** How the rules of one program are known: as the catalogue says, by its name there. */
@@ -83,7 +83,6 @@ export function printOf(
   const tableOwnerOf = (table: string): NamedOwner | undefined =>
     owners.find(({ tables }) => tables.some((start) => table.startsWith(start)));
   const drafts = new Map<string, Draft>();
-  const rules = new Map<string, number>();
   const ownerByChain = new Map<string, string>();
   const bases = new Map<string, Chain>();
   const draftOf = (owner: string, chain: Pick<Chain, 'backend' | 'family' | 'table'>): Draft => {
@@ -112,18 +111,31 @@ export function printOf(
       tableOwnerOf(chain.table);
     if (owner !== undefined) ownerByChain.set(key, owner.name);
   }
+  // The rules of a chain follow one another: what their chain is, is looked up once.
+  let last: Rule | undefined;
+  let own: Draft | undefined;
+  let isBase = false;
+  let here = { count: 0 };
+  const counters = new Map<string, { count: number }>();
+  const counterOf = (place: string): { count: number } => {
+    const counter = counters.get(place) ?? { count: 0 };
+    counters.set(place, counter);
+    return counter;
+  };
   for (const rule of ruleset.rules) {
-    const place = placeOf(rule);
-    rules.set(place, (rules.get(place) ?? 0) + 1);
-    const key = keyOf(rule, rule.chain);
-    const owner = ownerByChain.get(key);
-    if (owner !== undefined) {
-      const draft = draftOf(owner, rule);
-      draft.rules++;
-      draft.filled.add(rule.chain);
+    if (last === undefined || !isSameChain(rule, last)) {
+      const key = keyOf(rule, rule.chain);
+      const owner = ownerByChain.get(key);
+      own = owner === undefined ? undefined : draftOf(owner, rule);
+      own?.filled.add(rule.chain);
+      isBase = bases.has(key);
+      here = counterOf(placeOf(rule));
+      if (isBase && own !== undefined) addTo(own.entries, rule.chain, rule.chain);
     }
-    if (!bases.has(key)) continue;
-    if (owner !== undefined) addTo(draftOf(owner, rule).entries, rule.chain, rule.chain);
+    last = rule;
+    here.count++;
+    if (own !== undefined) own.rules++;
+    if (!isBase) continue;
     for (const expression of rule.expressions) {
       if (expression.kind !== 'verdict' || !('chain' in expression.verdict)) continue;
       const target = expression.verdict.chain;
@@ -131,10 +143,20 @@ export function printOf(
       if (entered === undefined) continue;
       const draft = draftOf(entered, rule);
       addTo(draft.entries, rule.chain, target);
-      if (entered !== owner) draft.jumps++;
+      if (draft !== own) draft.jumps++;
     }
   }
+  const rules = new Map([...counters].map(([place, { count }]) => [place, count]));
   return { owned: drafts, rules };
+}
+
+function isSameChain(one: Rule, other: Rule): boolean {
+  return (
+    one.chain === other.chain &&
+    one.table === other.table &&
+    one.family === other.family &&
+    one.backend === other.backend
+  );
 }
 
 function placeOf({ backend, family, table }: Pick<Chain, 'backend' | 'family' | 'table'>): string {
