@@ -118,6 +118,8 @@ function thingOf(kind: FindingFacts['kind'], evidence: Evidence, target: Finding
     case 'kernel-counter':
     case 'ipv6-state':
     case 'known-issue':
+    case 'traffic-filters':
+    case 'selinux':
     case 'cni-files':
     case 'policy-routing':
     case 'service-manager':

@@ -29,6 +29,12 @@ export function passMessage(facts: Facts): string {
       return `${get('counter')}: ${get('value')} since the boot`;
     case 'ipv6-state':
       return `IPv6 is as it should be on ${get('interfaces')}`;
+    case 'traffic-filters':
+      return "no filter of tc comes before the provider's own";
+    case 'selinux':
+      return get('mode') === 'enforcing'
+        ? 'SELinux enforces, and has forbidden nothing of this'
+        : `SELinux is ${get('mode')}`;
     case 'known-issue':
       return `this is no such machine (by its ${get('without')})`;
     case 'return-path':

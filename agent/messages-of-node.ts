@@ -108,6 +108,22 @@ export const nodeWords = {
     next: ({ has, get }) =>
       has('driver') ? `ethtool -i ${get('interface')}; ethtool -k ${get('interface')}` : 'uname -r',
   },
+  'foreign-filter': {
+    message: ({ get }) =>
+      `${get('filter')} of another program on ${get('interface')} (${get('place')}, pref ${get('priority')}) is asked before ${get('own')}`,
+    next: ({ get }) =>
+      `tc filter show dev ${get('interface')} ${get('place') === 'tc-egress' ? 'egress' : 'ingress'}; give the other program a larger pref`,
+  },
+  'selinux-denies': {
+    message: ({ get }) =>
+      `SELinux has forbidden ${get('program')} to ${get('denied')} ${get('name')} (${get('class')}), ${get('count')} denials since the boot, the last at ${get('at')}`,
+    next: () => 'ausearch -m avc -ts boot; restorecon -Rnv /opt/cni /etc/cni',
+  },
+  'selinux-policy-missing': {
+    message: ({ get }) =>
+      `SELinux enforces, and has no policy module ${oneOf(get('modules'))}: what the network of pods needs may be forbidden`,
+    next: ({ get }) => `semodule -l; install ${get('modules').split(',')[0] ?? ''}-selinux`,
+  },
   'foreign-cni-config': {
     message: ({ get, has }) => {
       const whose = has('provider')

@@ -30,10 +30,12 @@ import { policyRouting } from './policy-routing.ts';
 import { portOwner } from './port-owner.ts';
 import { returnPath } from './return-path.ts';
 import { reversePath } from './reverse-path.ts';
+import { selinux } from './selinux.ts';
 import { serviceManager } from './service-manager.ts';
 import { sysctl } from './sysctl.ts';
 import { sysctlFiles } from './sysctl-files.ts';
 import { tcpPort } from './tcp-port.ts';
+import { trafficFilters } from './traffic-filters.ts';
 import { udpPort } from './udp-port.ts';
 import { vxlanPath } from './vxlan-path.ts';
 
@@ -68,9 +70,11 @@ export const checks: { readonly [K in Kind]: Check<K> } = {
   'return-path': returnPath,
   'reverse-path': reversePath,
   'service-manager': serviceManager,
+  selinux,
   sysctl,
   'sysctl-files': sysctlFiles,
   'tcp-port': tcpPort,
+  'traffic-filters': trafficFilters,
   'udp-port': udpPort,
   'vxlan-path': vxlanPath,
 };

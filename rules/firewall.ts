@@ -33,6 +33,8 @@ export function firewallParamsOf({
     case 'kernel-counter':
     case 'ipv6-state':
     case 'known-issue':
+    case 'traffic-filters':
+    case 'selinux':
     case 'cni-files':
     case 'policy-routing':
     case 'service-manager':

@@ -167,6 +167,18 @@ export const paramsByKind = {
     /** A target of ip6tables that such a kernel lacks: where the kernel lists its targets, that decides. */
     lacksTarget6: Type.Optional(Type.String()),
   }),
+  /** Filters of tc that are asked before the provider's own. */
+  'traffic-filters': object({
+    /** Names of the provider's own programs; a trailing `*` matches any ending. */
+    own: Type.Array(Type.String(), { minItems: 1 }),
+  }),
+  /** What SELinux has forbidden, and whether it knows the provider. */
+  selinux: object({
+    /** Begins of process names whose denials matter. */
+    programs: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+    /** Policy modules of which one must be there. */
+    modules: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+  }),
   'cni-files': object({
     directories: Type.Array(Type.String(), { minItems: 1 }),
     /** Configuration file names of this provider, the first that exists wins. */

@@ -30,6 +30,8 @@ const scopesOf: { readonly [K in Kind]: readonly Scope[] } = {
   'kernel-counter': ['node'],
   'ipv6-state': ['node'],
   'known-issue': ['node'],
+  'traffic-filters': ['node'],
+  selinux: ['node'],
   'cni-files': ['node'],
   'policy-routing': ['node'],
   'service-manager': ['node'],

@@ -8,6 +8,7 @@ import { HostError } from './host.ts';
 /** The file half of `Host`. */
 export interface Files {
   readText(path: string): Promise<string | undefined>;
+  readTail(path: string, bytes: number): Promise<string | undefined>;
   listDirectory(path: string): Promise<readonly string[] | undefined>;
   exists(path: string): Promise<boolean>;
 }
@@ -34,6 +35,9 @@ export function createFiles(root: string): Files {
       } catch (cause) {
         throw new HostError('EINVAL', `${path} is not a gzip file of at most 8 MiB`, { cause });
       }
+    },
+    async readTail(path, bytes) {
+      return await readEnd(join(root, path), Math.min(bytes, maximumBytes));
     },
     async listDirectory(path) {
       return await orAbsent(() => readdir(join(root, path)), path);
@@ -62,6 +66,21 @@ async function readBounded(path: string): Promise<Buffer | undefined> {
       if (total > maximumBytes) throw new HostError('EFBIG', `${path} is larger than 8 MiB`);
       chunks.push(buffer.subarray(0, bytesRead));
     }
+  }, path);
+}
+
+/** The whole lines within the last bytes of a file that others write to. */
+async function readEnd(path: string, bytes: number): Promise<string | undefined> {
+  return await orAbsent(async () => {
+    if (!(await stat(path)).isFile()) {
+      throw new HostError('EINVAL', `${path} is not a regular file`);
+    }
+    await using file = await open(path, 'r');
+    const { size } = await file.stat();
+    const from = Math.max(0, size - bytes);
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
+    const text = buffer.toString('utf8', 0, bytesRead);
+    return from === 0 ? text : text.slice(text.indexOf('\n') + 1);
   }, path);
 }
 

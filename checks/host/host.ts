@@ -4,6 +4,7 @@ import type { DriverFacts } from './ethtool.ts';
 import type { FirewallReading } from './firewall.ts';
 import type { IncomingPacket } from './input-route.ts';
 import type { Network } from './network.ts';
+import type { TrafficFilter } from './packet-programs.ts';
 
 /** What the machine refused to show; the runner turns it into `unknown`. */
 export class HostError extends Error {
@@ -189,6 +190,8 @@ export interface Host {
   readonly network: Network;
   /** The whole file (at most 8 MiB; `.gz` is unpacked), undefined when there is none. Rejects with HostError EACCES when it may not be read. */
   readText(path: string): Promise<string | undefined>;
+  /** The whole lines within the last bytes of a file; otherwise as `readText`. */
+  readTail(path: string, bytes: number): Promise<string | undefined>;
   /** Names in a directory, undefined when there is none. Rejects with HostError EACCES. */
   listDirectory(path: string): Promise<readonly string[] | undefined>;
   /** Whether a path exists. Rejects with HostError EACCES when that cannot be told. */
@@ -212,6 +215,8 @@ export interface Host {
   tunnelNeighbours(index: number): Promise<readonly TunnelNeighbour[]>;
   /** The forwarding database of one VXLAN device, by its index. */
   forwardingDatabase(index: number): Promise<readonly ForwardingEntry[]>;
+  /** Filters of tc on the interfaces of this network namespace. */
+  trafficFilters(): Promise<readonly TrafficFilter[]>;
   /** Every socket that owns this port: listening (TCP) or bound (UDP). */
   portOwners(transport: 'udp' | 'tcp', port: number): Promise<readonly PortOwner[]>;
   /**

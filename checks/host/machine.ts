@@ -12,6 +12,7 @@ import { readInputRoute } from './input-route.ts';
 import { readNeighbour } from './neighbour.ts';
 import { readOsFacts } from './os.ts';
 import { readPortOwners } from './owners.ts';
+import { readTrafficFilters } from './packet-programs.ts';
 import { readRoutes, readRules } from './routing.ts';
 import { readAddresses, readLinks, readRoute } from './rtnetlink.ts';
 import { readRuleCounter } from './rule-counter.ts';
@@ -47,6 +48,7 @@ export function createMachine(options: { readonly root?: string } = {}): Machine
       return route === undefined ? undefined : readNeighbour(address, route);
     },
     incoming: async (packet) => readInputRoute(packet),
+    trafficFilters: async () => readTrafficFilters(readLinks()),
     driver: async (name) => readDriver(name),
     tunnelNeighbours: lately(async (index) => readTunnelNeighbours(index)),
     forwardingDatabase: lately(async (index) => readForwardingDatabase(index)),

@@ -24,6 +24,16 @@ export interface PacketProgram {
   readonly name: string;
 }
 
+/** A filter of tc, and when it is asked. */
+export interface TrafficFilter {
+  readonly interface: string;
+  readonly place: 'tc-ingress' | 'tc-egress';
+  /** As of a `PacketProgram`. */
+  readonly name: string;
+  /** The smaller one is asked first; a program of tcx comes before all filters, and has 0. */
+  readonly priority: number;
+}
+
 // linux/rtnetlink.h, linux/pkt_sched.h
 const RTM_NEWQDISC = 36;
 const RTM_GETQDISC = 38;
@@ -56,7 +66,7 @@ export function readPacketPrograms(devices: readonly Device[]): readonly PacketP
       ['tc-ingress', ingressParent],
       ['tc-egress', egressParent],
     ] as const) {
-      const found = new Set(filtersOf(index, parent));
+      const found = new Set(filtersOf(index, parent).map(({ name }) => name));
       for (const name of found) programs.push({ interface: device, place, name });
     }
   }
@@ -70,6 +80,25 @@ export function readPacketPrograms(devices: readonly Device[]): readonly PacketP
     }
   }
   return programs;
+}
+
+/** Lists the filters of tc, and programs of tcx, with their priorities. */
+export function readTrafficFilters(
+  devices: readonly Pick<Device, 'name' | 'index'>[],
+): readonly TrafficFilter[] {
+  const classified = classifiedDevices();
+  return devices.flatMap(({ name: device, index }) =>
+    (['tc-ingress', 'tc-egress'] as const).flatMap((place) => {
+      const [parent, attachType] =
+        place === 'tc-ingress' ? [ingressParent, BPF_TCX_INGRESS] : [egressParent, BPF_TCX_EGRESS];
+      const programs = tcxPrograms(index, attachType);
+      const filters = classified.has(index) ? filtersOf(index, parent) : [];
+      return [
+        ...programs.map((id) => ({ name: `tcx program ${id}`, priority: 0 })),
+        ...filters,
+      ].map((one) => ({ interface: device, place, ...one }));
+    }),
+  );
 }
 
 /** Those on the way of a packet that comes in or goes out there, also below a bond, bridge or VLAN. */
@@ -112,14 +141,21 @@ function classifiedDevices(): ReadonlySet<number> {
   return found;
 }
 
-function filtersOf(index: number, parent: number): readonly string[] {
+function filtersOf(
+  index: number,
+  parent: number,
+): readonly Pick<TrafficFilter, 'name' | 'priority'>[] {
   const header = new Uint8Array(tcmsgBytes);
   const view = viewOf(header);
   view.setInt32(4, index, true);
   view.setUint32(12, parent, true);
   return ask(RTM_GETTFILTER, header)
     .filter(({ type }) => type === RTM_NEWTFILTER)
-    .flatMap(({ payload }) => decodeFilter(payload) ?? []);
+    .flatMap(({ payload }) => {
+      const name = decodeFilter(payload);
+      // The priority is the upper half of the last number of struct tcmsg, the protocol the lower one.
+      return name === undefined ? [] : [{ name, priority: viewOf(payload).getUint16(18, true) }];
+    });
 }
 
 /** Decodes RTM_NEWTFILTER: TCA_KIND is its type; one of type `bpf` has a name in its options. */

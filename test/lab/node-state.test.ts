@@ -110,6 +110,41 @@ describe('IPv6', () => {
   });
 });
 
+describe('filters of tc', () => {
+  // What is the provider's own is told by the name: here a classifier stands for it.
+  const question = { params: { own: ['u32'] } };
+  const filter = async (pref: number, what: string): Promise<void> => {
+    await n1.exec('sh', [
+      '-ec',
+      `tc filter add dev lxc1 ingress protocol all pref ${pref} ${what}`,
+    ]);
+  };
+
+  test('one of another program is told where it is asked before the own', async () => {
+    expect(await ask('cilium.traffic-filters', question)).toMatchObject({ outcome: 'skip' });
+    await n1.ip(['link add lxc1 type veth peer name pod1', 'link set lxc1 up']);
+    await n1.exec('tc', ['qdisc', 'add', 'dev', 'lxc1', 'clsact']);
+    const foreign = "bpf da bytecode '1,6 0 0 0'";
+    await filter(20, foreign);
+    expect(await ask('cilium.traffic-filters', question)).toMatchObject({ outcome: 'pass' });
+    await filter(10, 'u32 match u32 0 0');
+    expect(await ask('cilium.traffic-filters', question)).toMatchObject({ outcome: 'pass' });
+    await filter(5, foreign);
+    expect(await ask('cilium.traffic-filters', question)).toMatchObject({
+      outcome: 'fail',
+      reason: 'foreign-filter',
+      evidence: {
+        interface: 'lxc1',
+        place: 'tc-ingress',
+        filter: 'bpf without a name',
+        priority: 5,
+      },
+    });
+    await n1.exec('tc', ['filter', 'del', 'dev', 'lxc1', 'ingress', 'pref', '5']);
+    expect(await ask('cilium.traffic-filters', question)).toMatchObject({ outcome: 'pass' });
+  });
+});
+
 test('tables and counters are read from the kernel that runs', async () => {
   expect(await ask('flannel.conntrack-table')).toMatchObject({ outcome: 'pass' });
   expect(await ask('flannel.conntrack-races')).toMatchObject({ outcome: 'pass' });

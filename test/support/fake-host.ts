@@ -13,6 +13,7 @@ import {
   type PortOwner,
   type Route,
 } from '../../checks/host/host.ts';
+import type { TrafficFilter } from '../../checks/host/packet-programs.ts';
 import { fakeNetwork } from './fake-network.ts';
 
 /** A file's text, or what the machine says instead. */
@@ -34,6 +35,7 @@ export interface FakeMachine {
   readonly drivers?: Readonly<Record<string, DriverFacts>>;
   readonly conntrack?: { readonly count: number; readonly limit: number };
   readonly firewall?: FirewallReading;
+  readonly filters?: readonly TrafficFilter[];
   readonly os?: Partial<OsFacts>;
   readonly owners?: readonly PortOwner[];
   readonly http?: Readonly<Record<string, { status: number; body: string } | { error: string }>>;
@@ -70,6 +72,12 @@ export function fakeHost(machine: FakeMachine = {}): Host {
       const file = files(`readText ${path}`)[path];
       return file === undefined ? undefined : checked(file, path);
     },
+    async readTail(path, bytes) {
+      const file = files(`readTail ${path}`)[path];
+      const text = file === undefined ? undefined : checked(file, path);
+      return typeof text === 'string' ? text.slice(-bytes) : undefined;
+    },
+    trafficFilters: async () => machine.filters ?? refuse('trafficFilters'),
     async listDirectory(path) {
       const directory = machine.directories?.[path];
       if (directory !== undefined) checked(directory, path);

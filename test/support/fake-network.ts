@@ -204,6 +204,8 @@ export function peerContext(
     driver: async () => refuse('driver'),
     tunnelNeighbours: async (index) => refuse(`tunnelNeighbours ${index}`),
     forwardingDatabase: async (index) => refuse(`forwardingDatabase ${index}`),
+    readTail: async (path) => refuse(`readTail ${path}`),
+    trafficFilters: async () => refuse('trafficFilters'),
     portOwners: async () => refuse('portOwners'),
     conntrackEstablishes: async () => refuse('conntrackEstablishes'),
     conntrackUsage: async () => refuse('conntrackUsage'),

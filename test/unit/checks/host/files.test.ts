@@ -31,6 +31,17 @@ describe('files', () => {
     expect(await files.exists('/etc')).toBe(true);
   });
 
+  test('the end of a file comes in whole lines', async () => {
+    const files = createFiles(root);
+    writeFileSync(join(root, 'log'), 'one\ntwo\nthree\n');
+    expect(await files.readTail('/log', 100)).toBe('one\ntwo\nthree\n');
+    expect(await files.readTail('/log', 9)).toBe('three\n');
+    expect(await files.readTail('/log', 3)).toBe('');
+    expect(await files.readTail('/none', 9)).toBeUndefined();
+    await expect(files.readTail('/etc', 9)).rejects.toMatchObject({ code: 'EINVAL' });
+    expect((await files.readTail('/large', 1 << 30))?.length).toBeLessThanOrEqual(8 << 20);
+  });
+
   test.each(['/nothing', '/etc/os-release/inside', '/dangling'])('%s is absent', async (path) => {
     const files = createFiles(root);
     expect(await files.readText(path)).toBeUndefined();
