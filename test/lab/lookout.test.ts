@@ -1,11 +1,12 @@
 /** What a peer's agent says of packets that it was asked to look out for. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Flow, ReceiverEvidence } from '../../checks/diagnosis/evidence.ts';
-import { createLab, type Lab, StationWorker } from '../support/lab.ts';
+import { createLab, type Lab, type LabAgent, StationWorker } from '../support/lab.ts';
 import { until } from '../support/wait.ts';
 
 // n2 has the agent, and takes n1 and n3 for peers; n4 is a stranger to it.
 let lab: Lab;
+let agent: LabAgent;
 let n1: StationWorker;
 let n3: StationWorker;
 let n4: StationWorker;
@@ -26,7 +27,7 @@ beforeAll(async () => {
     `[${address6}]=${name}`,
   ]);
   const selection = ['--provider', 'flannel', '--only', 'flannel.module-vxlan'];
-  await two.agent([...selection, '--interval', '60', ...peers]);
+  agent = await two.agent([...selection, '--interval', '60', ...peers]);
 });
 afterAll(async () => {
   await Promise.all([n1, n3, n4].map((worker) => worker?.[Symbol.asyncDispose]()));
@@ -163,9 +164,10 @@ test('who is no peer is refused', async () => {
 
 test('the seventeenth is refused, and all end by themselves', async () => {
   await noPacketSocket();
-  const opened: Awaited<ReturnType<typeof observe>>[] = [];
-  for (let count = 0; count < 8; count++)
-    for (const worker of [n1, n3]) opened.push(await observe(worker, 'http', 'ipv6'));
+  // At once, for none may end before the last is asked for.
+  const opened = await Promise.all(
+    Array.from({ length: 16 }, (_, count) => observe(count % 2 === 0 ? n1 : n3, 'http', 'ipv6')),
+  );
   expect(opened.every((one) => one !== null && typeof one === 'object')).toBe(true);
   expect(await packetSockets()).toBe(32);
   expect(await observe(n3, 'http', 'ipv6')).toBe('busy');
@@ -176,4 +178,11 @@ test('the seventeenth is refused, and all end by themselves', async () => {
   const { stdout } = await lab.node('n2').exec('sh', ['-c', 'cat /proc/net/raw /proc/net/raw6']);
   // ICMP, and what it sends with; UDP of the witness.
   expect(stdout.trim().split('\n').length).toBeLessThan(14);
+});
+
+test('an agent that ends while it looks out leaves nothing', async () => {
+  expect(await observe(n3, 'http', 'ipv4')).toMatchObject({ id: expect.any(String) });
+  expect(await packetSockets()).toBe(2);
+  expect(await agent.stop()).toMatchObject({ exitCode: 0 });
+  expect(await packetSockets()).toBe(0);
 });

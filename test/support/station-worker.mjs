@@ -112,15 +112,20 @@ function plain(observation) {
   );
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
+async function reply(line) {
   const { id, operation, ...request } = JSON.parse(line);
-  let reply;
+  let said;
   try {
-    reply = { answer: await operations[operation](request) };
+    said = { answer: await operations[operation](request) };
   } catch (error) {
-    reply = { error: `${error.code ?? ''} ${error.stack}` };
+    said = { error: `${error.code ?? ''} ${error.stack}` };
   }
-  process.stdout.write(`${JSON.stringify({ id, ...reply })}\n`);
+  process.stdout.write(`${JSON.stringify({ id, ...said })}\n`);
 }
+
+// Side by side: a test looks at several flows at once.
+const replies = [];
+for await (const line of createInterface({ input: process.stdin })) replies.push(reply(line));
+await Promise.all(replies);
 await witness?.[Symbol.asyncDispose]();
 await network[Symbol.asyncDispose]();
