@@ -100,6 +100,7 @@ async function testPods(test: OverlayTest): Promise<Answer> {
   if (explained !== undefined) return merged(fromPods, explained);
   const found = await otherWay(test);
   if (found === 'another-agent') return fail('wrong-host', fromPods.evidence ?? {});
+  if (found === 'this-agent' && (await echoesFromPods(test))) return arrivedAnyway(fromPods);
   if (!isOpen(test)) return unexplained(test, fromPods);
   if (found === 'this-agent') {
     // The same packets from this node's own address arrive.
@@ -113,6 +114,15 @@ async function testPods(test: OverlayTest): Promise<Answer> {
     where: 'receiver-forward',
     node: 'peer',
   });
+}
+
+/** Firewalls that let no agent's probe in often let an echo in. With DF, for only so its source address may be chosen, and over IPv4. */
+async function echoesFromPods({ address, source, target, context }: OverlayTest): Promise<boolean> {
+  if (target.family !== 'ipv4') return false;
+  const path = { family: target.family, destination: address, source: source.address };
+  const { timeoutMs, signal } = context;
+  const { network } = context.host;
+  return (await network.echo(path, { dontFragment: true }, timeoutMs, signal)).replied;
 }
 
 /** Whether the far end of the tunnel itself answers; undefined where there is no tunnel. */
