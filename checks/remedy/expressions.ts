@@ -21,7 +21,7 @@ export function acceptExpressions(
   table: Family,
   parts: Parts = { family: true },
 ): readonly Expression[] {
-  const { family, protocol, devices, source, destination, port, icmpType } = opening;
+  const { family, protocol, devices, source, destination, port, icmpType, established } = opening;
   const fields = addressFields[family];
   const namesFamily = parts.family && table !== 'ip' && table !== 'ip6';
   return [
@@ -39,9 +39,30 @@ export function acceptExpressions(
       : [{ kind: 'meta', key: 'l4proto', register: 0 } as const, equal([protocol])]),
     ...(port === undefined ? [] : transportMatch(2, [port >> 8, port & 0xff])),
     ...(icmpType === undefined ? [] : transportMatch(0, [icmpType])),
+    ...(established?.sourcePort === undefined
+      ? []
+      : transportMatch(0, [established.sourcePort >> 8, established.sourcePort & 0xff])),
+    // Connections are not tracked yet where netdev chains are.
+    ...(established === undefined || table === 'netdev' ? [] : establishedMatch),
     { kind: 'verdict', verdict: { code: 'accept' } },
   ];
 }
+
+/** NF_CT_STATE_BIT(IP_CT_ESTABLISHED), in host order: of all machines that Node.js runs on the lowest byte comes first. */
+const establishedBit = Uint8Array.of(2, 0, 0, 0);
+const establishedMatch: readonly Expression[] = [
+  { kind: 'ct', key: 'state', register: 0 },
+  {
+    kind: 'bitwise',
+    operation: 'mask-xor',
+    source: 0,
+    destination: 0,
+    length: 4,
+    mask: establishedBit,
+    xor: new Uint8Array(4),
+  },
+  { kind: 'cmp', register: 0, comparison: 'neq', value: new Uint8Array(4) },
+];
 
 function familyMatch(family: 'ip' | 'ip6'): readonly Expression[] {
   return [

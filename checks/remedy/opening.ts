@@ -26,6 +26,8 @@ export interface Opening {
   /** Destination port. */
   readonly port?: number;
   readonly icmpType?: number;
+  /** Only answers: packets of connections that there are already, from this port where the protocol has any. */
+  readonly established?: { readonly sourcePort?: number };
 }
 
 /** Two devices by name; a trailing `*` matches any ending. */
@@ -49,13 +51,15 @@ export const icmpProtocols: ReadonlyMap<number, 'ip' | 'ip6'> = new Map([
 
 /**
  * What a rule for this packet would say. Undefined where that would open more than was asked for: no destination port of a protocol
- * that has ports, or an address that cannot be read.
+ * that has ports (an answer has the port that was asked as its source), or an address that cannot be read.
  */
 export function openingOf(packet: Packet): Opening | undefined {
-  const { direction, family, protocol, destinationPort, icmpType } = packet;
+  const { direction, family, protocol, sourcePort, icmpType } = packet;
   if (!Number.isInteger(protocol) || protocol < 0 || protocol > 255) return undefined;
   const hasPorts = portProtocols.has(protocol);
-  if (hasPorts && !isPort(destinationPort)) return undefined;
+  const isAnswer = packet.conntrack === 'established' && packet.destinationPort === undefined;
+  const destinationPort = isAnswer ? undefined : packet.destinationPort;
+  if (hasPorts && !isPort(isAnswer ? sourcePort : destinationPort)) return undefined;
   if (icmpType !== undefined && !isByte(icmpType)) return undefined;
   const source = direction === 'out' ? undefined : packet.source;
   const destination = direction === 'in' ? undefined : packet.destination;
@@ -75,6 +79,9 @@ export function openingOf(packet: Packet): Opening | undefined {
     ...(to === undefined || to.length === 0 ? {} : { destination: to }),
     ...(hasPorts && destinationPort !== undefined ? { port: destinationPort } : {}),
     ...(icmpProtocols.get(protocol) === family && icmpType !== undefined ? { icmpType } : {}),
+    ...(isAnswer
+      ? { established: hasPorts && sourcePort !== undefined ? { sourcePort } : {} }
+      : {}),
   };
 }
 

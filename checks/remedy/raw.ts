@@ -61,7 +61,7 @@ function isNftName(name: string): boolean {
 }
 
 function nftWords(opening: Opening, { family: table }: ChainKey): string {
-  const { family, protocol, devices, source, destination, port, icmpType } = opening;
+  const { family, protocol, devices, source, destination, port, icmpType, established } = opening;
   if (devices !== undefined) {
     const { inInterface, outInterface } = devices;
     const family_ = table === family ? [] : [nftFamily(family, table)];
@@ -78,7 +78,10 @@ function nftWords(opening: Opening, { family: table }: ChainKey): string {
       ? `${transport} dport ${port}`
       : icmpType !== undefined
         ? `${icmp} type ${icmpType}`
-        : `meta l4proto ${protocol}`,
+        : established?.sourcePort !== undefined && transport !== undefined
+          ? `${transport} sport ${established.sourcePort}`
+          : `meta l4proto ${protocol}`,
+    ...(established === undefined || table === 'netdev' ? [] : ['ct state established']),
   ].join(' ');
 }
 
@@ -135,7 +138,7 @@ function iptablesChange(
 
 /** `-s 10.0.0.2 -p udp --dport 8472`: also what stands in ufw's own files. */
 export function iptablesWords(opening: Opening): string {
-  const { family, protocol, devices, source, destination, port, icmpType } = opening;
+  const { family, protocol, devices, source, destination, port, icmpType, established } = opening;
   if (devices !== undefined) {
     const [from, to] = [devices.inInterface, devices.outInterface].map((name) =>
       name.replace(/\*$/, '+'),
@@ -143,13 +146,17 @@ export function iptablesWords(opening: Opening): string {
     return `-i ${from} -o ${to}`;
   }
   if (protocol === undefined) return '';
+  const sourcePort = established?.sourcePort;
+  const hasPort = port !== undefined || sourcePort !== undefined;
   const icmp = family === 'ip' ? 'icmp' : 'icmpv6';
   const isIcmp = icmpProtocols.get(protocol) === family;
   return [
     ...(source === undefined ? [] : [`-s ${source.text}`]),
     ...(destination === undefined ? [] : [`-d ${destination.text}`]),
-    `-p ${port === undefined ? (isIcmp ? icmp : protocol) : portProtocols.get(protocol)}`,
+    `-p ${hasPort ? portProtocols.get(protocol) : isIcmp ? icmp : protocol}`,
     ...(port === undefined ? [] : [`--dport ${port}`]),
+    ...(sourcePort === undefined ? [] : [`--sport ${sourcePort}`]),
     ...(icmpType === undefined ? [] : [`--${icmp}-type ${icmpType}`]),
+    ...(established === undefined ? [] : ['-m conntrack --ctstate ESTABLISHED']),
   ].join(' ');
 }

@@ -97,11 +97,15 @@ function firstThatOpens(given: Case, evaluate: (ruleset: Ruleset) => Answer): Op
 
 /** What the manager in charge proposes, the smallest first. */
 function changesFor(given: Case): readonly Change[] {
-  const { blocker, ruleset, managers } = given;
+  const { blocker, ruleset, managers, opening } = given;
   const base = baseOf(blocker);
   const owner = ownerOf(blocker.chain, ruleset);
   const hasUfw = manages('ufw', base, ruleset) && managers.ufw !== 'no';
   const hasFirewalld = manages('firewalld', base, ruleset) && managers.firewalld !== 'no';
+  // Both let answers pass of themselves; against somebody else's rule they have no words for that.
+  const hasNoWords = opening.established !== undefined;
+  if (hasNoWords && (owner === 'ufw' || (owner === 'firewalld' && managers.firewalld !== 'no')))
+    return [];
   switch (owner) {
     case 'program':
       return [];
@@ -116,7 +120,13 @@ function changesFor(given: Case): readonly Change[] {
       return iptablesChanges(given);
     case 'iptables': {
       // A policy, and what stands in the built-in chains, may be the manager's or somebody else's.
-      const managed = hasUfw ? ufwChanges(given) : hasFirewalld ? firewalldChanges(given) : [];
+      const managed = hasNoWords
+        ? []
+        : hasUfw
+          ? ufwChanges(given)
+          : hasFirewalld
+            ? firewalldChanges(given)
+            : [];
       const isManagers = blocker.kind === 'policy' && managed.length > 0;
       return isManagers ? managed : [...managed, ...iptablesChanges(given), ...nftChanges(given)];
     }

@@ -110,6 +110,55 @@ describe('remedies', () => {
     expect(remedy?.commands[0]).toContain('meta nfproto ipv4 udp dport 8472 accept');
   });
 
+  describe('an answer', () => {
+    const { destinationPort: _, ...unasked } = asked;
+    const answerOf = (change: Partial<Packet>): Packet => ({
+      ...unasked,
+      protocol: 6,
+      sourcePort: 179,
+      conntrack: 'established',
+      ...change,
+    });
+    const cure = (packet: Packet, ruleset: Ruleset): readonly Remedy[] => {
+      const answer = evaluate(ruleset, packet, environment);
+      const managers = unknownManagers;
+      return remediesFor({ ruleset, environment, packet, answer, managers, evaluate });
+    };
+    const tables = [{ ...someChain(), name: 'filter', dormant: false }];
+
+    test.each([
+      { packet: {}, words: 'ip saddr 10.0.0.2 tcp sport 179' },
+      { packet: { protocol: 1, icmpType: 0 }, words: 'ip saddr 10.0.0.2 icmp type 0' },
+    ])('passes as part of its connection alone: $words', ({ packet, words }) => {
+      expect(cure(answerOf(packet), someRuleset({ tables, rules: [someRule()] }))).toEqual([
+        {
+          manager: 'nftables',
+          commands: [
+            `nft insert rule inet filter input position 12 ${words} ct state established accept`,
+          ],
+        },
+      ]);
+    });
+
+    test('in the words of iptables', () => {
+      const [remedy] = cure(
+        answerOf({}),
+        someRuleset({
+          tables: [{ ...someChain({ family: 'ip' }), name: 'filter', dormant: false }],
+          ...iptables([{}]),
+        }),
+      );
+      expect(remedy?.commands).toEqual([
+        'iptables-nft -I INPUT 1 -s 10.0.0.2 -p tcp --sport 179 -m conntrack --ctstate ESTABLISHED -j ACCEPT',
+      ]);
+    });
+
+    test('of any port of the peer is none that could be told', () => {
+      const { sourcePort: _port, ...anyPort } = answerOf({});
+      expect(cure(anyPort, someRuleset({ tables, rules: [someRule()] }))).toEqual([]);
+    });
+  });
+
   test.each([
     { name: 'no port', packet: { destinationPort: Number.NaN } },
     { name: 'a source that is no address', packet: { source: '10.0.0.2; reboot' } },
