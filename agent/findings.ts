@@ -293,7 +293,14 @@ function saidOf(answer: Answer, target: FindingTarget, ownName: string): Said {
     reason: answer.reason,
     evidence,
     culprit,
-    remedy: remedy.length === 0 ? null : remedy.map((one) => ({ ...one, on: ownName })),
+    remedy:
+      remedy.length === 0
+        ? null
+        : remedy.map(({ manager, on, commands }) => ({
+            manager,
+            on: on === undefined ? ownName : nodeOf(on, target, ownName),
+            commands,
+          })),
   };
 }
 
@@ -328,16 +335,20 @@ function culpritOf(
   ownName: string,
 ): Culprit | null {
   if (culprit === undefined) return null;
-  const { where, firewall, candidates } = culprit;
-  if (culprit.node === 'path') return { where, node: 'path' };
-  const senderIsOwn = target.scope === 'node' || target.direction === 'outbound';
-  const blamedIsOwn = target.scope === 'node' || senderIsOwn === (culprit.node === 'this');
+  const { where, node, firewall, candidates } = culprit;
+  if (node === 'path') return { where, node: 'path' };
   return {
     where,
-    node: blamedIsOwn ? ownName : target.name,
+    node: nodeOf(node, target, ownName),
     ...(firewall === undefined ? {} : { firewall }),
     ...(candidates === undefined ? {} : { candidates }),
   };
+}
+
+function nodeOf(node: 'this' | 'peer', target: FindingTarget, ownName: string): string {
+  if (target.scope === 'node') return ownName;
+  const senderIsOwn = target.direction === 'outbound';
+  return senderIsOwn === (node === 'this') ? ownName : target.name;
 }
 
 function findingOf(

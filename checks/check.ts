@@ -90,7 +90,7 @@ export type Answer =
       readonly reason: Reason;
       readonly evidence: Evidence;
       readonly culprit?: AnswerCulprit;
-      /** What to type on this node; never said by a peer. */
+      /** What to type. */
       readonly remedy?: readonly AnswerRemedy[];
     }
   | { readonly outcome: 'skip'; readonly reason: Reason; readonly evidence?: Evidence }
@@ -99,6 +99,8 @@ export type Answer =
 /** Commands, all of which are to be typed, in the words of whoever is in charge: a firewall's manager, the writer of the rules. */
 export interface AnswerRemedy {
   readonly manager: string;
+  /** On which node, as the sender of the probes calls the two; on the one that answers where it is not said. */
+  readonly on?: 'this' | 'peer';
   readonly commands: readonly string[];
 }
 

@@ -4,10 +4,10 @@ import { HostError } from './host/host.ts';
 import type { Path } from './host/network.ts';
 import { type LinuxNetwork } from './host/network-linux.ts';
 import { requestPayloadBytes } from './packet/probe.ts';
+import { arrived } from './peer-answer.ts';
 import type { PeerChannel, PeerVerdict, ProbeWish } from './peer-channel.ts';
 import { readObserved } from './peer-observed.ts';
 import {
-  arrived,
   type Request,
   readFacts,
   readHeard,

@@ -1,18 +1,13 @@
 /** @module The bodies of requests and responses between agents (docs/wire-format.md); hostile until validated. */
 import type { Static } from 'typebox';
 import { Type } from '../rules/type.ts';
-import { type Answer, reasons } from './check.ts';
+import { AnswerShape } from './peer-answer.ts';
 import type { PeerFacts } from './peer-channel.ts';
 import { maximumBodyBytes, reader, strict, text, writeBody } from './peer-wire.ts';
 
 /** A key; only its pattern counts, a record looks at nothing else of it. */
 const keyOf = (maxLength: number) => Type.String({ pattern: `^[^\\s\\p{Cc}]{1,${maxLength}}$` });
 const shortText = text(128);
-const Evidence = Type.Record(keyOf(40), Type.Union([text(200), Type.Number(), Type.Boolean()]), {
-  maxProperties: 16,
-  ...strict,
-});
-
 /** Kinds that a peer may be asked to test towards the asker: those that send a few packets and no more. */
 export const wishableKinds = [
   'icmp-echo',
@@ -90,38 +85,6 @@ export const Request = Type.Union([
   ),
 ]);
 export type Request = Static<typeof Request>;
-
-const AnswerShape = Type.Object(
-  {
-    outcome: Type.Union([
-      Type.Literal('pass'),
-      Type.Literal('fail'),
-      Type.Literal('skip'),
-      Type.Literal('unknown'),
-    ]),
-    reason: Type.Optional(Type.Enum(reasons)),
-    evidence: Type.Optional(Evidence),
-    culprit: Type.Optional(
-      Type.Object(
-        {
-          where: Type.Union([
-            Type.Literal('sender-egress'),
-            Type.Literal('path'),
-            Type.Literal('receiver-ingress'),
-            Type.Literal('receiver-listener'),
-            Type.Literal('receiver-forward'),
-            Type.Literal('mtu'),
-            Type.Literal('node'),
-            Type.Literal('peer-agent'),
-          ]),
-          node: Type.Union([Type.Literal('this'), Type.Literal('peer'), Type.Literal('path')]),
-        },
-        strict,
-      ),
-    ),
-  },
-  strict,
-);
 
 const Whole = Type.Integer({ minimum: 0, maximum: 0xffff_ffff });
 
@@ -207,36 +170,6 @@ export function writeFacts(facts: PeerFacts): Uint8Array {
     body = writeBody(short);
   }
   return body;
-}
-
-/** An answer as it travels: the shape that `Verdicts` describes. Long evidence is cut, not refused. */
-export function travelling(answer: Answer): Static<typeof AnswerShape> {
-  const evidence = Object.fromEntries(
-    Object.entries(answer.evidence ?? {})
-      .slice(0, 10)
-      .map(([key, value]) => [
-        key,
-        typeof value === 'string' ? value.slice(0, 64).replace(/\p{Cc}/gu, ' ') : value,
-      ]),
-  );
-  return {
-    outcome: answer.outcome,
-    evidence,
-    ...(answer.outcome === 'pass' ? {} : { reason: answer.reason }),
-    ...(answer.outcome === 'fail' && answer.culprit !== undefined
-      ? { culprit: { where: answer.culprit.where, node: answer.culprit.node } }
-      : {}),
-  };
-}
-
-/** What a travelled answer says; undefined where an outcome lacks its reason. */
-export function arrived(shape: Static<typeof AnswerShape>): Answer | undefined {
-  const evidence = shape.evidence ?? {};
-  if (shape.outcome === 'pass') return { outcome: 'pass', evidence };
-  if (shape.reason === undefined) return undefined;
-  if (shape.outcome === 'fail' && shape.culprit !== undefined)
-    return { outcome: 'fail', reason: shape.reason, evidence, culprit: shape.culprit };
-  return { outcome: shape.outcome, reason: shape.reason, evidence };
 }
 
 /** Whether a peer may be asked to test this kind. */

@@ -6,9 +6,10 @@ import type { Family } from './family.ts';
 import { HostError } from './host/host.ts';
 import type { PeerRequest, Witness } from './host/witness.ts';
 import { icmpProtocol } from './packet/icmp.ts';
+import { slimmer, type TravellingAnswer, travelling } from './peer-answer.ts';
 import type { PeerFacts, ProbeWish } from './peer-channel.ts';
 import { writeObserved } from './peer-observed.ts';
-import { type Request, readRequest, travelling, writeFacts } from './peer-protocol.ts';
+import { type Request, readRequest, writeFacts } from './peer-protocol.ts';
 import { maximumBodyBytes, writeBody } from './peer-wire.ts';
 import { createStationWatches } from './station-watches.ts';
 
@@ -95,8 +96,7 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
     { requirements, maximumAgeSeconds }: Extract<Request, { op: 'confirm' }>,
     asker: { address: string; family: Family },
   ): Uint8Array {
-    const verdicts: { id: string; ageSeconds: number; answer: ReturnType<typeof travelling> }[] =
-      [];
+    const verdicts: { id: string; ageSeconds: number; answer: TravellingAnswer }[] = [];
     let pending = false;
     for (const wish of requirements) {
       const key = keyOf(asker.address, wish);
@@ -114,11 +114,13 @@ export function createPeerService(options: PeerServiceOptions): PeerService {
         });
     }
     let body = writeBody({ verdicts, pending });
-    // What does not fit goes without its evidence: the outcome matters more.
-    for (let at = verdicts.length - 1; at >= 0 && body.length > maximumBodyBytes; at--) {
-      const verdict = verdicts[at];
-      if (verdict !== undefined) verdict.answer = { ...verdict.answer, evidence: {} };
-      body = writeBody({ verdicts, pending });
+    // What does not fit goes with less: the outcome matters more than its evidence.
+    for (const slim of slimmer) {
+      for (let at = verdicts.length - 1; at >= 0 && body.length > maximumBodyBytes; at--) {
+        const verdict = verdicts[at];
+        if (verdict !== undefined) verdict.answer = slim(verdict.answer);
+        body = writeBody({ verdicts, pending });
+      }
     }
     return body;
   }

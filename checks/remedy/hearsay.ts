@@ -29,6 +29,7 @@ const iptablesMatch = [
   `--[ds]port ${number}`,
   `--icmp(?:v6)?-type ${number}`,
   `-[io] ${name}`,
+  '-m conntrack --ctstate ESTABLISHED',
 ].join('|');
 
 const ufwWord = [
@@ -53,7 +54,7 @@ const richMatch = [
 const whole = (pattern: string): RegExp => new RegExp(`^(?:${pattern})$`);
 const iptablesRule = `(?: (?:${iptablesMatch})){0,8} -j ACCEPT`;
 
-/** Every form that a remedy about rules has (raw.ts, ufw.ts, firewalld.ts): each lets packets pass, and does nothing else. */
+/** Every form that a remedy of a path has (raw.ts, ufw.ts, firewalld.ts, ../diagnosis): each lets packets pass, and does nothing else. */
 const forms: Readonly<Record<string, readonly RegExp[]>> = {
   nftables: [
     whole(
@@ -80,6 +81,11 @@ const forms: Readonly<Record<string, readonly RegExp[]>> = {
         `|--add-rich-rule='rule(?: (?:${richMatch})){1,8} accept')`,
     ),
   ],
+  sysctl: [
+    whole(`sysctl -w net(?:\\.ipv4\\.conf\\.${name}\\.|/ipv4/conf/${name}/)rp_filter=2`),
+    whole('sysctl -w net\\.ipv(?:4\\.icmp_|6\\.icmp\\.)echo_ignore_all=0'),
+  ],
+  iproute2: [whole(`ip neigh del ${address} dev ${name}`)],
 };
 
 /** Those of a peer's remedies that may be shown; one with a command that reads like anything else is left out whole. */
@@ -101,6 +107,8 @@ export function believable(
   return believed;
 }
 
-function isManager(text: string): text is 'nftables' | 'iptables' | 'ufw' | 'firewalld' {
+function isManager(
+  text: string,
+): text is 'nftables' | 'iptables' | 'ufw' | 'firewalld' | 'sysctl' | 'iproute2' {
   return Object.hasOwn(forms, text);
 }
