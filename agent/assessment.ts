@@ -8,6 +8,7 @@ import type { ResolvedProvider } from '../rules/resolve.ts';
 import type { Catalogue, Kind } from '../rules/schema.ts';
 import type { Configuration } from './config.ts';
 import { peerBudget } from './conntrack-budget.ts';
+import type { Diagnoses } from './diagnosis.ts';
 import { type Change, createFindings, type FindingStore, findingKey } from './findings.ts';
 import { blameFirewall } from './firewall-blame.ts';
 import { describeFinding } from './messages.ts';
@@ -45,6 +46,8 @@ export interface AssessmentOptions {
   readonly everyPeer: boolean;
   /** How old the answers of peers may be; the agent is content with those of the peer's last round. */
   readonly verdictSeconds: () => number;
+  /** Finds out who is to blame for a path that fails. */
+  readonly diagnoses: Diagnoses;
   /** What was noticed to vanish from the firewall's rules; absent in a check, which looks once. */
   readonly wipes?: Context['wipes'];
   /** Wraps the sockets, so that probes can be counted by the kind of requirement that sends them. */
@@ -205,7 +208,7 @@ export function createAssessment(options: AssessmentOptions): Assessment {
         takesTurns: options.takesTurns,
         verdictSeconds: options.verdictSeconds(),
         signal,
-        explain: (test, answer) => blameFirewall(answer, test, 'outbound', node.firewallView()),
+        explain: options.diagnoses.explain,
         onAnswer: (test, answer, timing) => {
           hooks.onProgress?.(++done, tests.length);
           hooks.onAnswer?.(test, answer);

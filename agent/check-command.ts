@@ -12,6 +12,7 @@ import {
 } from './assessment.ts';
 import type { CheckRun } from './commands.ts';
 import type { LoadedConfiguration } from './config.ts';
+import { createDiagnoses } from './diagnosis.ts';
 import { createDiscovery } from './discovery.ts';
 import type { ProviderVerdict, Readiness, StatusDocument } from './model.ts';
 import { type Node, openNode } from './node.ts';
@@ -63,6 +64,7 @@ export async function runCheck(
       takesTurns: false,
       everyPeer: true,
       verdictSeconds: () => verdictSeconds,
+      diagnoses,
     });
   await using node: Node = await openNode({
     name: values.nodeName,
@@ -80,9 +82,11 @@ export async function runCheck(
         shared: assess(node, chosen[0]).shared(),
         takesTurns: false,
         signal,
+        diagnoses,
         onCrash: () => {},
       }),
   });
+  const diagnoses = createDiagnoses({ node, now: () => performance.now() });
   const peers = await findPeers(loaded, node);
   await node.setPeers(peers);
   chosen = await choose(catalogue, loaded, node);

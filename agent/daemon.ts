@@ -9,6 +9,7 @@ import type { AgentRun } from './commands.ts';
 import type { ListenAddress, LoadedConfiguration } from './config.ts';
 import { defaultPort } from './config.ts';
 import { countAnswer, countedNetwork, isProbing } from './counted-network.ts';
+import { createDiagnoses } from './diagnosis.ts';
 import { createDiscovery, type Discovery } from './discovery.ts';
 import { createFirewallGuard } from './firewall-guard.ts';
 import { createFirewallReview } from './firewall-review.ts';
@@ -107,11 +108,13 @@ async function createAgent(
         shared: assessmentOf(setup).shared(),
         takesTurns: true,
         signal: run.signal,
+        diagnoses,
         onCrash: (error) => {
           log.error({ err: error, requirement: wish.id, peer: asker.address }, 'check crashed');
         },
       }),
   });
+  const diagnoses = createDiagnoses({ node, now: () => performance.now() });
   setup = setupOf(loaded, catalogue);
   const alarm = createWipeAlarm({
     owners: () => setup.catalogue.ruleOwners,
@@ -144,6 +147,7 @@ async function createAgent(
       takesTurns: true,
       everyPeer: false,
       verdictSeconds: () => verdictSecondsOf(setup.loaded),
+      diagnoses,
       wipes: () => alarm.open(),
       networkFor: (kind) =>
         isProbing(kind) ? countedNetwork(node.host.network, kind, metrics) : node.host.network,

@@ -1,9 +1,17 @@
-/** @module Whether this node's own firewall explains that a path failed. Pure. */
+/** @module Whether this node's own firewall explains that a path failed: what its rules say where there was no diagnosis. Pure. */
 import type { Answer, AnswerCulprit, Reason } from '../checks/check.ts';
+import type { FirewallVerdict } from '../checks/firewall-verdict.ts';
 import type { FirewallView } from '../checks/host/firewall.ts';
 import { culpritOf, questionOfTest, withRemedy } from '../checks/host-firewall.ts';
+import type { Requirement } from '../rules/schema.ts';
 import type { Direction } from './model.ts';
 import type { PlannedTest } from './plan.ts';
+
+/** A test that was made, as far as it matters here. */
+export interface TestedPath {
+  readonly requirement: Pick<Requirement, 'kind' | 'params'>;
+  readonly target: PlannedTest['target'];
+}
 
 /** What a packet that a firewall took away can look like from outside. */
 const explicable: ReadonlySet<Reason> = new Set([
@@ -11,11 +19,22 @@ const explicable: ReadonlySet<Reason> = new Set([
   'dropped-by-sender-firewall',
   'dropped-by-sender-egress',
   'rejected-by-sender-firewall',
+  'dropped-by-receiver-firewall',
+  'dropped-by-receiver-ingress',
+  'rejected-by-receiver-firewall',
   'rejected-by-firewall',
   'rewritten',
   'no-reply',
   'timed-out',
   'unreachable',
+]);
+
+/** What probes alone could not tell apart: a rule that takes such packets says it better. */
+const unspecific: ReadonlySet<Reason> = new Set([
+  'dropped',
+  'rejected-by-firewall',
+  'no-reply',
+  'timed-out',
 ]);
 
 /**
@@ -24,7 +43,7 @@ const explicable: ReadonlySet<Reason> = new Set([
  */
 export function blameFirewall(
   answer: Answer,
-  test: Pick<PlannedTest, 'requirement' | 'target'>,
+  test: TestedPath,
   direction: Direction,
   view: FirewallView | undefined,
 ): Answer {
@@ -45,5 +64,19 @@ export function blameFirewall(
   const { culprit: known } = answer;
   if (known !== undefined && (known.where !== culprit.where || known.node !== culprit.node))
     return answer;
-  return withRemedy({ ...answer, culprit }, judgement, view);
+  const { remedy: _, ...rest } = answer;
+  const reason = reasonOf(answer, direction, judgement.verdict);
+  return withRemedy({ ...rest, reason, culprit }, judgement, view);
+}
+
+/** Packets that were seen behind INPUT were lost for another reason than these rules. */
+function reasonOf(
+  { reason, evidence }: Extract<Answer, { outcome: 'fail' }>,
+  direction: Direction,
+  verdict: FirewallVerdict,
+): Reason {
+  const { witnessed = 0 } = evidence;
+  if (!unspecific.has(reason) || witnessed !== 0) return reason;
+  const end = direction === 'outbound' ? 'sender' : 'receiver';
+  return verdict === 'reject' ? `rejected-by-${end}-firewall` : `dropped-by-${end}-firewall`;
 }

@@ -1,11 +1,44 @@
 /** @module Parts that several sentences share. Pure. */
-import { placeText } from '../checks/firewall-verdict.ts';
+import type { Reason } from '../checks/check.ts';
+import type { FirewallPlace } from '../checks/firewall-verdict.ts';
 import type { Facts } from './message-facts.ts';
 
-/** The rule that decides, where it is known: of this node's own firewall only. */
+/**
+ * Who does it, first of all: `worker-2's firewall drops it: inet filter input, handle 12 "udp dport 8472 drop" (UDP port 8472)`. Undefined
+ * where no rule or policy is known.
+ */
+export function culpritFirst(reason: Reason, facts: Facts): string | undefined {
+  const { place, blamed, thing, receiver, outcome } = facts;
+  if (outcome !== 'fail' || place === undefined) return undefined;
+  const node = blamed === '' ? receiver : blamed;
+  return `${node}'s firewall ${deedOf(reason, facts)}: ${placeWords(place)} (${thing})`;
+}
+
+function deedOf(reason: Reason, { get, has }: Facts): string {
+  if (reason === 'rewritten')
+    return `sends it elsewhere${has('rewrittenTo') ? ` (${get('rewrittenTo')})` : ''}`;
+  if (reason.startsWith('answer-')) return 'drops the answer';
+  return reason.startsWith('rejected-') ? 'rejects it' : 'drops it';
+}
+
+/** `inet filter input, handle 12 "udp dport 8472 drop"`. iptables counts its rules, and knows no handles. */
+function placeWords(place: FirewallPlace): string {
+  const { backend, family, table, chain, handle, number, policy, rule } = place;
+  const where = `${family} ${table} ${chain}`;
+  if (policy !== undefined) return `${where}, policy ${policy}`;
+  const isCounted = number !== undefined && (backend !== 'nf_tables' || handle === undefined);
+  const which = isCounted ? `rule ${number}` : `handle ${handle ?? '?'}`;
+  return `${where}, ${which}${rule === undefined ? '' : ` "${rule}"`}`;
+}
+
+/** The rule that decides, where the evidence names one that nobody is blamed for. */
 export function ruleOf({ place, has, get }: Facts): string {
-  if (place !== undefined) return placeText(place);
-  return has('decidedBy') ? get('decidedBy') : '';
+  return place === undefined && has('decidedBy') ? get('decidedBy') : '';
+}
+
+/** What else it may be, where a diagnosis could not tell. */
+export function candidatesOf({ has, get }: Facts): string {
+  return has('candidates') ? `; one of: ${get('candidates')}` : '';
 }
 
 export function becauseOf({ has, get }: Facts): string {

@@ -1,7 +1,7 @@
 /** @module The words of a finding: one sentence for every reason, and what to type next. Pure. */
 import type { Reason } from '../checks/check.ts';
 import { type FindingFacts, factsOf, type Words } from './message-facts.ts';
-import { explainIt, ruleOf } from './message-parts.ts';
+import { candidatesOf, culpritFirst, explainIt, ruleOf } from './message-parts.ts';
 import { passMessage } from './message-pass.ts';
 import { diagnosisWords } from './messages-of-diagnosis.ts';
 import { doubtWords } from './messages-of-doubt.ts';
@@ -14,9 +14,12 @@ import { softwareWords } from './messages-of-software.ts';
 export function messageOf(finding: FindingFacts): string {
   const facts = factsOf(finding);
   if (finding.reason === undefined) return passMessage(facts);
+  const first = culpritFirst(finding.reason, facts);
+  if (first !== undefined) return first;
   const sentence = words[finding.reason].message(facts);
   const rule = ruleOf(facts);
-  return finding.outcome === 'fail' && rule !== '' ? `${sentence} (${rule})` : sentence;
+  if (finding.outcome !== 'fail') return sentence;
+  return `${sentence}${rule === '' ? '' : ` (${rule})`}${candidatesOf(facts)}`;
 }
 
 /** The first thing to type or to do; undefined where there is nothing to be done. */
@@ -27,7 +30,8 @@ export function nextStep(finding: FindingFacts): string | undefined {
   const get = (key: string): string => facts.get(key).replaceAll(/[^\w .,:/@%+=[\]-]/g, '?');
   // Where the own rules are to blame, the way through them says more than a list of all.
   const isForwarded = finding.kind === 'host-forward';
-  if (finding.culprit?.firewall !== undefined && !isForwarded) return explainIt({ ...facts, get });
+  if (facts.place !== undefined && facts.blamed === 'this node' && !isForwarded)
+    return explainIt({ ...facts, get });
   return words[finding.reason].next?.({ ...facts, get });
 }
 

@@ -24,8 +24,8 @@ export interface RoundInput {
   /** How old the answers of peers may be. */
   readonly verdictSeconds: number;
   readonly signal: AbortSignal;
-  /** Says more of an answer than the test itself could. */
-  readonly explain?: (test: PlannedTest, answer: Answer) => Answer;
+  /** Says more of an answer than the test itself could; may take a few seconds for it. */
+  readonly explain?: (test: PlannedTest, answer: Answer, signal: AbortSignal) => Promise<Answer>;
   readonly onAnswer: (test: PlannedTest, answer: Answer, timing: Timing) => void;
   readonly onInbound: (test: PlannedTest, verdict: PeerVerdict) => void;
   readonly onPresence: (address: string, presence: AgentPresence) => void;
@@ -67,7 +67,7 @@ async function runTests(input: RoundInput): Promise<void> {
 async function testOnce(test: PlannedTest, input: RoundInput): Promise<void> {
   const started = performance.now();
   const found = test.presumed ?? (await answerTest(test, input));
-  const answer = input.explain?.(test, found) ?? found;
+  const answer = (await input.explain?.(test, found, input.signal)) ?? found;
   if (input.signal.aborted) return;
   const { requirement, target } = test;
   if (target.scope === 'peer' && isWishable(requirement.kind))

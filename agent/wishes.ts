@@ -6,6 +6,7 @@ import { isWishable } from '../checks/peer-protocol.ts';
 import { isOwnTurn } from '../checks/turns.ts';
 import { paramsByKind, type Requirement } from '../rules/schema.ts';
 import { fits } from '../rules/validate.ts';
+import type { Diagnoses } from './diagnosis.ts';
 import type { Node } from './node.ts';
 import { runTest, type SharedContext } from './run-test.ts';
 
@@ -18,6 +19,7 @@ export async function runWish(
     readonly shared: SharedContext;
     readonly takesTurns: boolean;
     readonly signal: AbortSignal;
+    readonly diagnoses: Diagnoses;
     readonly onCrash: (error: unknown) => void;
   },
 ): Promise<Answer> {
@@ -41,7 +43,9 @@ export async function runWish(
     mustReach: wish.mustReach,
   };
   const channel = given.node.channel(asker.address, asker.family);
-  return await runTest(requirement, target, given.shared, channel, given.signal, given.onCrash);
+  const { shared, signal, diagnoses } = given;
+  const answer = await runTest(requirement, target, shared, channel, signal, given.onCrash);
+  return await diagnoses.explain({ requirement, target }, answer, signal);
 }
 
 function readWish({ kind, params }: ProbeWish): Pick<Requirement, 'kind' | 'params'> | undefined {

@@ -201,7 +201,7 @@ export const causesOfAnswering: readonly Cause[] = [
       if (flow.family !== 'ipv4' || !grew(sender.stations, 'reversePathFilter')) return undefined;
       const cameIn = sender.stations?.pastIngress.interfaces ?? [];
       const way = sender.route?.interface;
-      const isOther = cameIn.length > 0 && (way === undefined || !cameIn.includes(way));
+      const isOther = way !== undefined && cameIn.length > 0 && !cameIn.includes(way);
       return sender.reversePathFilter === 1 && isOther ? 'proof' : 'hint';
     },
     remedy: ({ sender }): readonly PlacedRemedy[] => {

@@ -32,8 +32,7 @@ export const causesOfReceiving: readonly Cause[] = [
     where: 'node',
     node: 'this',
     reason: 'wrong-link-layer-address',
-    weigh: (facts) =>
-      wasForAnother(facts) && facts.sender.route?.gateway === undefined ? 'proof' : undefined,
+    weigh: (facts) => weightOfWrongNeighbour(facts, true),
     remedy: ({ flow, sender }): readonly PlacedRemedy[] => {
       const device = typeable(sender.route?.interface);
       if (device === undefined) return [];
@@ -48,8 +47,7 @@ export const causesOfReceiving: readonly Cause[] = [
     where: 'path',
     node: 'path',
     reason: 'wrong-link-layer-address',
-    weigh: (facts) =>
-      wasForAnother(facts) && facts.sender.route?.gateway !== undefined ? 'proof' : undefined,
+    weigh: (facts) => weightOfWrongNeighbour(facts, false),
     probe: captureOf,
   },
   {
@@ -263,6 +261,14 @@ export const causesOfReceiving: readonly Cause[] = [
     probe: () => 'nstat -z; ip xfrm policy; bpftool link show | grep netfilter',
   },
 ];
+
+/** Whether the sender itself, or the last router, has the wrong entry: on one link it is the sender. */
+function weightOfWrongNeighbour(facts: Facts, isOnLink: boolean): Weight | undefined {
+  if (!wasForAnother(facts)) return undefined;
+  const { route } = facts.sender;
+  if (route === undefined) return 'hint';
+  return (route.gateway === undefined) === isOnLink ? 'proof' : undefined;
+}
 
 /** All that came, came in frames for another station of the link. */
 function wasForAnother({ peer }: Facts): boolean {

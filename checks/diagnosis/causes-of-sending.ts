@@ -199,6 +199,17 @@ export const causesOfSending: readonly Cause[] = [
     probe: explainTo,
   },
   {
+    // Policy rules by port or user hide which route it took.
+    id: 'sender-neighbour-untold',
+    segments: ['sending'],
+    where: 'path',
+    node: 'path',
+    reason: 'neighbour-unresolved',
+    weigh: ({ sender }) =>
+      sender.neighbour === undefined && sender.sendErrors.length === 0 ? 'possible' : undefined,
+    probe: () => 'ip neigh | grep -e FAILED -e INCOMPLETE',
+  },
+  {
     id: 'sender-egress-silent',
     segments: ['sending'],
     where: 'sender-egress',

@@ -26,13 +26,16 @@ function readinessOf(words: readonly Readiness[]): ReadonlyMap<string, Readiness
   return new Map(words.map((word, index) => [`n${index + 1}`, word]));
 }
 
+const n2Input = { where: 'receiver-ingress', node: 'n2' } as const;
+const between = { where: 'path', node: 'path' } as const;
+
 const scenarios: readonly Scenario[] = [
   {
     name: 'n2 drops it in INPUT',
     fault: (family) => lab.node('n2').chain('input', `${family} udp dport 8472 counter drop`),
     broken: [
-      ['n1', 'n2', 'fail dropped', 'rules-of-receiver'],
-      ['n3', 'n2', 'fail dropped', 'rules-of-receiver'],
+      ['n1', 'n2', 'fail dropped-by-receiver-firewall', n2Input],
+      ['n3', 'n2', 'fail dropped-by-receiver-firewall', n2Input],
     ],
     readiness: ['ready', 'not-ready', 'ready'],
   },
@@ -52,7 +55,7 @@ const scenarios: readonly Scenario[] = [
         'forward',
         `iifname "e1" oifname "e2" ${family} udp dport 8472 counter drop`,
       ),
-    broken: [['n1', 'n2', 'fail dropped', null]],
+    broken: [['n1', 'n2', 'fail dropped-on-the-way', between]],
     readiness: ['ready', 'ready', 'ready'],
   },
   {
@@ -62,7 +65,7 @@ const scenarios: readonly Scenario[] = [
         'forward',
         `iifname "e2" oifname "e1" ${family} udp dport 8472 counter drop`,
       ),
-    broken: [['n2', 'n1', 'fail dropped', null]],
+    broken: [['n2', 'n1', 'fail dropped-on-the-way', between]],
     readiness: ['ready', 'ready', 'ready'],
   },
 ];

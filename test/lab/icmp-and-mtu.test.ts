@@ -72,7 +72,7 @@ describe('ICMP echo', () => {
     // Flannel does not need it.
     expect(exitCode).toBe(0);
     for (const other of families) {
-      const expected = other === family ? 'fail no-reply' : 'pass';
+      const expected = other === family ? 'fail dropped-on-the-way' : 'pass';
       expect(said(outbound(document, 'n2', other, requirement)), other).toBe(expected);
       expect(said(outbound(document, 'n3', other, requirement)), other).toBe('pass');
       const inbound = { requirement, peer: 'n2', family: other, direction: 'inbound' } as const;

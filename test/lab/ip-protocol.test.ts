@@ -72,9 +72,11 @@ test.each([ipip, esp])(
       `iifname "e1" ip protocol ${which.protocol} counter drop`,
     );
     const there = await probe('n1', 'n3', which);
-    expect(said(there.finding)).toBe('fail dropped');
+    expect(said(there.finding)).toBe('fail dropped-on-the-way');
+    expect(there.finding.culprit).toEqual({ where: 'path', node: 'path' });
     expect(there.exitCode).toBe(3);
-    expect(await fault.packets()).toBe(3);
+    // Three of the test, and three of the diagnosis.
+    expect(await fault.packets()).toBe(6);
     await Promise.all(lab.nodes.map((node) => node.forgetFlows()));
     expect(said((await probe('n3', 'n1', which)).finding)).toBe('pass');
   },
@@ -97,8 +99,12 @@ test('is prohibited by the receiver, or on the way', async () => {
   {
     await using _ = await lab.node('n3').chain('input', reject);
     const { finding } = await probe('n1', 'n3', esp);
-    expect(said(finding)).toBe('fail rejected-by-firewall');
-    expect(finding.culprit).toEqual({ where: 'receiver-ingress', node: 'n3' });
+    expect(said(finding)).toBe('fail rejected-by-receiver-firewall');
+    expect(finding.culprit).toMatchObject({
+      where: 'receiver-ingress',
+      node: 'n3',
+      firewall: { hook: 'input' },
+    });
   }
   await using _ = await lab.router.chain('forward', reject);
   const { finding } = await probe('n1', 'n3', esp);
@@ -137,7 +143,7 @@ test('both sides drop new flows: probing one another never makes a pass', async 
   await using _ = await nodes[0].chain('input', rules);
   await using __ = await nodes[1].chain('input', rules);
   // Nobody has probed yet: the flow is new, and dropped.
-  expect(said((await probe('n1', 'n2')).finding)).toBe('fail dropped');
+  expect(said((await probe('n1', 'n2')).finding)).toBe('fail dropped-by-receiver-firewall');
   // From here on the flow counts as established on the node that has sent.
   for (const [own, peer] of [
     ['n2', 'n1'],

@@ -208,8 +208,8 @@ describe('a stateful firewall on both ends', () => {
         sender,
         receiver,
         family,
-        said: 'fail dropped',
-        culprit: 'rules-of-receiver' as const,
+        said: 'fail dropped-by-receiver-firewall',
+        culprit: { where: 'receiver-ingress' as const, node: receiver },
       })),
     );
     await agents.agreeThat('flannel.vxlan', broken);
@@ -230,7 +230,7 @@ describe('a stateful firewall on both ends', () => {
     const fresh = await lab
       .node('n3')
       .check([...vxlan, ...quick, '--peer', `${n2.address4}=n2`], { expectExit: 3 });
-    expect(outbound(fresh.document, 'n2')).toBe('fail dropped');
+    expect(outbound(fresh.document, 'n2')).toBe('fail dropped-by-receiver-firewall');
   });
 
   test('passes where it also accepts the port', async () => {

@@ -38,8 +38,8 @@ test('one drops 8472: it alone is not ready, and the others show the failing pai
       sender,
       receiver: 'n2',
       family: 'ipv4' as const,
-      said: 'fail dropped',
-      culprit: 'rules-of-receiver' as const,
+      said: 'fail dropped-by-receiver-firewall',
+      culprit: { where: 'receiver-ingress' as const, node: 'n2' },
     }));
     const documents = await agents.agreeThat(requirement, broken);
     expect(readinessOf(documents)).toEqual({
@@ -49,7 +49,9 @@ test('one drops 8472: it alone is not ready, and the others show the failing pai
       n4: 'ready',
     });
     expect(documents.get('n2')?.reasons).toEqual([
-      expect.stringContaining('canal.vxlan, inbound, fails with 3 of 3 peers: dropped'),
+      expect.stringContaining(
+        'canal.vxlan, inbound, fails with 3 of 3 peers: dropped-by-receiver-firewall',
+      ),
     ]);
     expect(documents.get('n1')?.summary).toMatchObject({ fail: 1 });
     const readyz = await Promise.all(
@@ -58,7 +60,7 @@ test('one drops 8472: it alone is not ready, and the others show the failing pai
     expect(readyz).toEqual([200, 503, 200, 200]);
     const metrics = await agents.on('n1').get('/metrics');
     expect(metrics.body).toMatch(
-      /cni_preflight_peer_failed\{(?=[^}]*requirement="canal\.vxlan")(?=[^}]*peer="n2")(?=[^}]*direction="outbound")(?=[^}]*reason="dropped")[^}]*\} 1/,
+      /cni_preflight_peer_failed\{(?=[^}]*requirement="canal\.vxlan")(?=[^}]*peer="n2")(?=[^}]*direction="outbound")(?=[^}]*reason="dropped-by-receiver-firewall")[^}]*\} 1/,
     );
   }
   const documents = await agents.agreeThat(requirement, []);
@@ -71,7 +73,13 @@ test('the router drops everything of one direction between two nodes: both stay 
     'iifname "e3" oifname "e4" udp dport 8472 drop',
   );
   const documents = await agents.agreeThat(requirement, [
-    { sender: 'n3', receiver: 'n4', family: 'ipv4', said: 'fail dropped', culprit: null },
+    {
+      sender: 'n3',
+      receiver: 'n4',
+      family: 'ipv4',
+      said: 'fail dropped-on-the-way',
+      culprit: { where: 'path', node: 'path' },
+    },
   ]);
   expect(new Set(Object.values(readinessOf(documents)))).toEqual(new Set(['ready']));
 });

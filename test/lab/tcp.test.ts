@@ -100,8 +100,8 @@ describe('tcp/179', () => {
     const document = await expectBroken(
       requirement,
       both,
-      'fail rejected-by-firewall',
-      'rules-of-receiver',
+      'fail rejected-by-receiver-firewall',
+      receiver,
       fault,
     );
     const finding = theFinding(document, {
@@ -137,7 +137,7 @@ describe('tcp/179', () => {
 
   test('a default reject, too', async () => {
     const fault = await lab.node('n2').chain('input', 'tcp dport 179 reject');
-    await expectBroken(requirement, both, 'fail rejected-by-firewall', 'rules-of-receiver', fault);
+    await expectBroken(requirement, both, 'fail rejected-by-receiver-firewall', receiver, fault);
   });
 
   test('a firewall says that it is prohibited', async () => {
@@ -147,7 +147,7 @@ describe('tcp/179', () => {
     const document = await expectBroken(
       requirement,
       both,
-      'fail rejected-by-firewall',
+      'fail rejected-by-receiver-firewall',
       receiver,
       fault,
     );
@@ -177,7 +177,7 @@ describe('tcp/179', () => {
 
   test('a firewall drops it', async () => {
     const fault = await lab.node('n2').chain('input', 'tcp dport 179 drop');
-    await expectBroken(requirement, both, 'fail dropped', 'rules-of-receiver', fault);
+    await expectBroken(requirement, both, 'fail dropped-by-receiver-firewall', receiver, fault);
     await agents.agreeThat(requirement, []);
   });
 
@@ -205,7 +205,7 @@ describe('udp/4789', () => {
     const document = await expectBroken(
       requirement,
       both,
-      'fail rejected-by-firewall',
+      'fail rejected-by-receiver-firewall',
       receiver,
       fault,
     );
@@ -225,7 +225,7 @@ describe('udp/4789', () => {
 
   test('a default reject of the receiver: the witness knows that it is no open path', async () => {
     const fault = await lab.node('n2').chain('input', 'udp dport 4789 reject');
-    await expectBroken(requirement, both, 'fail rejected-by-firewall', receiver, fault);
+    await expectBroken(requirement, both, 'fail rejected-by-receiver-firewall', receiver, fault);
     await agents.agreeThat(requirement, []);
   });
 

@@ -1,5 +1,6 @@
 /** @module Requirements, answers and findings for tests, with everything that does not matter filled in. */
 
+import type { Diagnoses } from '../../agent/diagnosis.ts';
 import type {
   Culprit,
   Direction,
@@ -165,3 +166,6 @@ export function someDocument(change: Partial<StatusDocument> = {}): StatusDocume
     ...change,
   };
 }
+
+/** Explains nothing: what the tests found stands. */
+export const noDiagnoses: Diagnoses = { explain: async (_test, answer) => answer };

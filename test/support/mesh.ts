@@ -13,8 +13,8 @@ export interface BrokenPath {
   readonly family: Family;
   /** Outcome and reason, as `said` writes them. */
   readonly said: string;
-  /** `rules-of-receiver`: its own rules do it, so it knows itself to blame, and the sender knows nobody. */
-  readonly culprit: Culprit | null | 'rules-of-receiver';
+  /** Both ends say the same, once the sender's diagnosis has come to the receiver. */
+  readonly culprit: Culprit | null;
 }
 
 /** Quick rounds, for a test must see two of them fail before it sees a `fail`. */
@@ -120,17 +120,12 @@ export class Agents implements AsyncDisposable {
               (path) =>
                 path.sender === sender && path.receiver === receiver && path.family === family,
             );
-            return line(peer, family, direction, fault?.said ?? 'pass', culpritFor(own, fault));
+            return line(peer, family, direction, fault?.said ?? 'pass', fault?.culprit ?? null);
           }),
         ),
       )
       .sort();
   }
-}
-
-function culpritFor(own: string, fault: BrokenPath | undefined): Culprit | null {
-  if (fault?.culprit !== 'rules-of-receiver') return fault?.culprit ?? null;
-  return fault.receiver === own ? { where: 'receiver-ingress', node: own } : null;
 }
 
 /** What a document says of one requirement towards these peers: a line a path. A busy machine may lose single probes. */

@@ -10,6 +10,7 @@ const drops = someView({ verdict: 'drop', decidedBy: decidedByRule() });
 test('a rule that drops what comes in explains what the peer lost', () => {
   expect(blameFirewall(lost, peerTest(), 'inbound', drops)).toEqual({
     ...lost,
+    reason: 'dropped-by-receiver-firewall',
     culprit: {
       where: 'receiver-ingress',
       node: 'peer',
@@ -21,7 +22,17 @@ test('a rule that drops what comes in explains what the peer lost', () => {
 
 test('a rule that drops what goes out explains what this node lost', () => {
   expect(blameFirewall(lost, peerTest(), 'outbound', drops)).toMatchObject({
+    reason: 'dropped-by-sender-firewall',
     culprit: { where: 'sender-egress', node: 'this', firewall: { handle: 12 } },
+  });
+});
+
+test('what was seen behind INPUT was lost for another reason than its rules', () => {
+  const late = fail('timed-out', { witnessed: 3 });
+  expect(blameFirewall(late, peerTest(), 'inbound', drops)).toMatchObject({ reason: 'timed-out' });
+  const never = fail('timed-out', { witnessed: 0 });
+  expect(blameFirewall(never, peerTest(), 'inbound', drops)).toMatchObject({
+    reason: 'dropped-by-receiver-firewall',
   });
 });
 

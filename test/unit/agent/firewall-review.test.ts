@@ -8,6 +8,7 @@ import { openCatalogue } from '../../../rules/catalogue.ts';
 import { said } from '../../support/document.ts';
 import { peerAddress } from '../../support/fake-network.ts';
 import { fakeNode } from '../../support/fake-node.ts';
+import { noDiagnoses } from '../../support/findings.ts';
 import { decidedByRule, someView } from '../../support/firewall.ts';
 
 const catalogue = await openCatalogue();
@@ -66,6 +67,7 @@ function assess(...only: readonly string[]) {
     takesTurns: true,
     everyPeer: false,
     verdictSeconds: () => 60,
+    diagnoses: noDiagnoses,
     wipes: () => wipes,
   });
   return {

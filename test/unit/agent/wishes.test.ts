@@ -4,6 +4,7 @@ import type { ProbeWish } from '../../../checks/peer-channel.ts';
 import { isOwnTurn } from '../../../checks/turns.ts';
 import { ownAddress, peerAddress, peerContext } from '../../support/fake-network.ts';
 import { type FakeNode, fakeNode } from '../../support/fake-node.ts';
+import { noDiagnoses } from '../../support/findings.ts';
 
 const wish: ProbeWish = {
   id: 'canal.vxlan',
@@ -22,6 +23,7 @@ async function grant(given: ProbeWish, node: FakeNode, takesTurns = false) {
       shared: { ...shared, host: node.host },
       takesTurns,
       signal,
+      diagnoses: noDiagnoses,
       onCrash: (error) => {
         throw error;
       },

@@ -6,8 +6,9 @@ import {
   type TravellingAnswer,
   travelling,
 } from '../../../checks/peer-answer.ts';
-import { readVerdicts, writeBody } from '../../../checks/peer-protocol.ts';
-import { isTypeable } from '../../../checks/remedy/typeable.ts';
+import { readVerdicts } from '../../../checks/peer-protocol.ts';
+import { writeBody } from '../../../checks/peer-wire.ts';
+import { believable } from '../../../checks/remedy/hearsay.ts';
 import { placeAt } from '../../support/evidence.ts';
 
 const remedy: AnswerRemedy = {
@@ -132,44 +133,38 @@ describe('what the other node proposes to type', () => {
     expect(remedyOf({ ...remedy, on: 'peer' })).toBeUndefined();
   });
 
-  test('is nothing that a shell would read in another way', () => {
-    for (const command of [
-      'reboot',
-      'nft insert rule inet fw input accept; reboot',
-      'nft insert rule inet fw input accept $(reboot)',
-      'nft insert rule inet fw input accept `reboot`',
-      'nft insert rule inet fw input accept | sh',
-      'nft insert rule inet fw input accept && reboot',
-      'nft insert rule inet fw input accept > /etc/passwd',
-      'nft -f /tmp/x',
-      'nft delete table inet fw',
-      'iptables-restore /tmp/x',
-      'ip netns exec x sh',
-      'ip link set eth0 down',
-      'sysctl -p /tmp/x',
-      "sed -i '/^# End required lines/a x' /etc/passwd",
-      "sed -i '1e reboot' /etc/ufw/before.rules",
-    ]) {
-      expect(isTypeable(command), command).toBe(false);
-      expect(remedyOf({ ...remedy, commands: [command] }), command).toBeUndefined();
-    }
+  test.each([
+    ['nftables', 'reboot'],
+    ['nftables', 'nft insert rule inet fw input accept; reboot'],
+    ['nftables', 'nft insert rule inet fw input $(reboot) accept'],
+    ['nftables', 'nft delete table inet fw'],
+    ['iptables', 'iptables -I INPUT -j ACCEPT -m conntrack --ctstate ESTABLISHED; reboot'],
+    ['iptables', 'iptables -F'],
+    ['sysctl', 'sysctl -p /tmp/x'],
+    ['sysctl', 'sysctl -w kernel.core_pattern=x'],
+    ['sysctl', 'sysctl -w net.ipv4.conf.a;reboot.rp_filter=2'],
+    ['iproute2', 'ip link set eth0 down'],
+    ['iproute2', 'ip neigh del 10.0.0.2 dev $(reboot)'],
+    ['sh', 'nft add rule inet fw input accept'],
+  ])('is nothing else than a remedy: %s, %s', (manager, command) => {
+    expect(remedyOf({ ...remedy, manager, commands: [command] })).toBeUndefined();
   });
 
-  test('has the forms of all remedies that this program makes', () => {
-    for (const command of [
-      'nft insert rule inet filter input position 12 ip saddr 10.0.0.2 udp dport 8472 accept',
+  test.each([
+    [
+      'nftables',
       'nft add rule ip filter INPUT ip saddr 10.0.0.2 tcp sport 179 ct state established accept',
-      'iptables -I INPUT 3 -s 10.0.0.2 -p udp --dport 8472 -j ACCEPT',
-      'ip6tables-legacy -t raw -I PREROUTING 1 -s fd00::2 -p icmpv6 --icmpv6-type 128 -j ACCEPT',
-      'ufw allow proto udp from 10.0.0.2 to any port 8472',
-      "sed -i '/^# End required lines/a -A ufw-before-input -s 10.0.0.2 -p icmp --icmp-type 8 -j ACCEPT' /etc/ufw/before.rules",
-      'ufw reload',
-      'firewall-cmd --permanent --zone=public --add-port=8472/udp',
-      `firewall-cmd --zone=public --add-rich-rule='rule priority="-1" family="ipv4" source address="10.0.0.2" port port="8472" protocol="udp" accept'`,
-      'sysctl -w net.ipv4.conf.eth0.rp_filter=2',
-      'sysctl -w net/ipv4/conf/eth0.100/rp_filter=2',
-      'ip neigh del 10.0.0.2 dev eth0',
-    ])
-      expect(isTypeable(command), command).toBe(true);
+    ],
+    [
+      'iptables',
+      'iptables -I INPUT 1 -s 10.0.0.2 -p tcp --sport 179 -m conntrack --ctstate ESTABLISHED -j ACCEPT',
+    ],
+    ['sysctl', 'sysctl -w net.ipv4.conf.eth0.rp_filter=2'],
+    ['sysctl', 'sysctl -w net/ipv4/conf/eth0.100/rp_filter=2'],
+    ['sysctl', 'sysctl -w net.ipv4.icmp_echo_ignore_all=0'],
+    ['sysctl', 'sysctl -w net.ipv6.icmp.echo_ignore_all=0'],
+    ['iproute2', 'ip neigh del 10.0.0.2 dev eth0'],
+  ])('of %s: %s', (manager, command) => {
+    expect(believable([{ manager, commands: [command] }])).toHaveLength(1);
   });
 });

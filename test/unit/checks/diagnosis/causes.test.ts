@@ -109,6 +109,11 @@ const rows: Readonly<Record<string, Row>> = {
     confidence: 'ambiguous',
     opposite: path({ kind: 'tcp' }),
   },
+  'sender-neighbour-untold': {
+    given: withoutOfSender(path(), 'neighbour', 'route'),
+    confidence: 'ambiguous',
+    opposite: path(),
+  },
   'sender-egress-silent': {
     given: path(),
     confidence: 'likely',
