@@ -1,5 +1,5 @@
 // What it costs to read and to ask a firewall: 100,000 rules with their expressions, read by node-nftables and by `nft -j list ruleset` in the
-// same run, each in a process of its own; whether the ruleset is unchanged; and 5,000 peers x 6 ports against 10,000 rules.
+// same run, each in a process of its own; whether the ruleset is unchanged; 5,000 peers x 6 ports against 10,000 rules; and firewall-change.mjs.
 //
 // npm run bench -- firewall [RULES] [CHAINS] [ROUNDS]
 import { execFileSync, spawn } from 'node:child_process';
@@ -49,6 +49,8 @@ async function measure() {
   const unchanged = (await self('generation')).result;
   load(questionRuleset());
   const evaluation = (await self('evaluate')).result;
+  const changes = fileURLToPath(new URL('firewall-change.mjs', import.meta.url));
+  const change = (await measured(process.execPath, [changes])).result;
   console.log(
     JSON.stringify({
       bench: 'firewall',
@@ -59,6 +61,7 @@ async function measure() {
       ratiosToNft: ratios,
       unchangedMicroseconds: unchanged,
       evaluation,
+      change,
     }),
   );
 }
