@@ -21,10 +21,8 @@ const lab = await createLab({ nodes: 2, ipv6: false });
 try {
   const node = lab.node('n1');
   await node.nft('table inet bench { chain c { type filter hook input priority 0; }; }');
-  const agent = await node.agent([
-    ...['--provider', 'flannel', '--only', requirement, '--interval', '3600'],
-    ...lab.peerArguments(node),
-  ]);
+  const settings = ['--provider', 'flannel', '--only', requirement, '--interval', '3600'];
+  const agent = await node.agent([...settings, ...lab.peerArguments(node)]);
   await agent.statusWhen('a verdict', ({ findings }) => findings.length > 0);
   const inside = ['netns', 'exec', node.namespace];
   nft = new LongProcess('ip', [...inside, 'nft', '--interactive'], 'pipe');
