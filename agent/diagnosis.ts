@@ -1,4 +1,4 @@
-/** @module When a failed path is diagnosed: at once, once a minute for a pair and kind, a few at a time; and what of it the finding says. */
+/** @module When a failed path is diagnosed: at once, once a minute for a pair and kind that fails alike, a few at a time; and what of it the finding says. */
 import type { Answer, PeerTarget, Reason } from '../checks/check.ts';
 import { collectEvidence, type DiagnosedProbe } from '../checks/diagnosis/collect.ts';
 import { diagnose } from '../checks/diagnosis/diagnose.ts';
@@ -48,7 +48,8 @@ const diagnosable: ReadonlySet<Reason> = new Set<Reason>([
 ]);
 
 interface Kept {
-  readonly baseReason: Reason;
+  /** What the probes alone had found. */
+  readonly base: string;
   readonly atMs: number;
   readonly found: Promise<Found | undefined>;
 }
@@ -94,16 +95,18 @@ export function createDiagnoses(options: DiagnosesOptions): Diagnoses {
   async function diagnosisOf(
     probe: DiagnosedProbe,
     target: PeerTarget,
-    baseReason: Reason,
+    answer: Doubtful,
     signal: AbortSignal,
   ): Promise<Found | undefined> {
     const key = keyOf(target, probe);
     const known = kept.get(key);
-    if (known !== undefined && now() - known.atMs < againMs)
-      return known.baseReason === baseReason ? await known.found : undefined;
+    const base = baseOf(answer);
+    // What fails in another way is another failure.
+    if (known !== undefined && known.base === base && now() - known.atMs < againMs)
+      return await known.found;
     // Two requirements of one port are one way.
     const found = turns(async () => await find(probe, target, signal));
-    keep(key, { baseReason, atMs: now(), found });
+    keep(key, { base, atMs: now(), found });
     const result = await found;
     if (result === undefined && kept.get(key)?.found === found) kept.delete(key);
     return result;
@@ -122,7 +125,7 @@ export function createDiagnoses(options: DiagnosesOptions): Diagnoses {
       }
       if (!isDiagnosable(answer) || !node.host.capabilities.netRaw)
         return blameFirewall(answer, test, 'outbound', node.firewallView());
-      const found = await diagnosisOf(probe, target, answer.reason, signal);
+      const found = await diagnosisOf(probe, target, answer, signal);
       if (found === undefined) return blameFirewall(answer, test, 'outbound', node.firewallView());
       if (answer.outcome === 'fail') return withDiagnosis(answer, found.diagnosis, found.evidence);
       // Nothing was heard of the peer at all; only what this node was seen to do itself is told.
@@ -146,6 +149,14 @@ function isDiagnosable(answer: Answer): answer is Doubtful {
 
 function keyOf({ address }: PeerTarget, probe: DiagnosedProbe): string {
   return JSON.stringify([address, probe]);
+}
+
+/** What the probes alone found, without what is never twice the same. */
+function baseOf(answer: Doubtful): string {
+  const { reason, evidence = {} } = answer;
+  const culprit = answer.outcome === 'fail' ? answer.culprit : undefined;
+  const { icmp, rejectedBy, errno } = evidence;
+  return JSON.stringify([reason, culprit?.where, culprit?.node, icmp, rejectedBy, errno]);
 }
 
 /** The packets that the test sent; undefined for kinds that are not diagnosed. */

@@ -9,6 +9,8 @@ export interface Parts {
 
 const NFPROTO_IPV4 = 2;
 const NFPROTO_IPV6 = 10;
+/** linux/if_ether.h, in network order. */
+const etherTypes = { ip: [0x08, 0x00], ip6: [0x86, 0xdd] } as const;
 /** Offset and length of the addresses in the IP header (RFC 791 section 3.1, RFC 8200 section 3). */
 const addressFields = {
   ip: { source: 12, destination: 16, length: 4 },
@@ -25,7 +27,7 @@ export function acceptExpressions(
   const fields = addressFields[family];
   const namesFamily = parts.family && table !== 'ip' && table !== 'ip6';
   return [
-    ...(namesFamily ? familyMatch(family) : []),
+    ...(namesFamily ? familyMatch(family, table) : []),
     ...(devices === undefined
       ? []
       : [
@@ -64,7 +66,10 @@ const establishedMatch: readonly Expression[] = [
   { kind: 'cmp', register: 0, comparison: 'neq', value: new Uint8Array(4) },
 ];
 
-function familyMatch(family: 'ip' | 'ip6'): readonly Expression[] {
+/** Where chains of one family see all packets, nfproto is that family: there the EtherType tells (nft_meta_get_eval in net/netfilter). */
+function familyMatch(family: 'ip' | 'ip6', table: Family): readonly Expression[] {
+  if (table === 'netdev' || table === 'bridge')
+    return [{ kind: 'meta', key: 'protocol', register: 0 }, equal(etherTypes[family])];
   return [
     { kind: 'meta', key: 'nfproto', register: 0 },
     equal([family === 'ip' ? NFPROTO_IPV4 : NFPROTO_IPV6]),

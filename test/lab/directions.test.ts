@@ -126,7 +126,7 @@ describe('before there is an overlay', () => {
     const outbound = theFinding(document, { peer: 'n2', direction: 'outbound' });
     expect(outbound).toMatchObject({
       outcome: 'fail',
-      reason: 'dropped',
+      reason: 'dropped-by-receiver-firewall',
       evidence: { transport: 'udp', port: 8472, sent: 3, witnessed: 0 },
     });
     // The other peer proves that it is not this node.

@@ -141,6 +141,7 @@ describe('tcp/179', () => {
   });
 
   test('a firewall says that it is prohibited', async () => {
+    await agents.agreeThat(requirement, []);
     const fault = await lab
       .node('n2')
       .chain('input', 'tcp dport 179 reject with icmpx admin-prohibited');

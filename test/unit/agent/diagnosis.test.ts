@@ -65,12 +65,19 @@ describe('a failed path', () => {
     expect(collected).toHaveLength(2);
   });
 
-  test('that fails otherwise within the minute is told as it was found', async () => {
+  test('that fails otherwise within the minute is another failure', async () => {
     const { explain, collected } = given();
-    await explain(lost);
-    const refused = fail('rejected-by-firewall', { port: 8472 });
-    expect(reasonOf(await explain(refused))).toBe('fail rejected-by-firewall');
-    expect(collected).toHaveLength(1);
+    const culprit = { where: 'path', node: 'path' } as const;
+    const refusedBy = (rejectedBy: string) =>
+      fail('rejected-by-firewall', { port: 8472, rejectedBy }, culprit);
+    for (const answer of [
+      lost,
+      refusedBy('10.0.0.2'),
+      refusedBy('10.9.9.9'),
+      refusedBy('10.9.9.9'),
+    ])
+      await explain(answer);
+    expect(collected).toHaveLength(3);
   });
 
   test('that passed in between is a new failure', async () => {
