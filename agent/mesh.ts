@@ -5,6 +5,7 @@ import type { Static } from 'typebox';
 import { withDeadline } from '../checks/time.ts';
 import { Type } from '../rules/type.ts';
 import { fits } from '../rules/validate.ts';
+import { type FailedPath, summariseMesh } from './mesh-summary.ts';
 import type { AgentPresence, Outcome, PeerStatus, Readiness, StatusDocument } from './model.ts';
 import { type Mesh, OutcomeSchema, ReadinessSchema } from './status-schema.ts';
 
@@ -14,6 +15,8 @@ const PeerReportSchema = Type.Object({
   findings: Type.Array(
     Type.Object({
       requirement: Type.String(),
+      kind: Type.Optional(Type.String()),
+      evidence: Type.Optional(Type.Object({ port: Type.Optional(Type.Unknown()) })),
       level: Type.String(),
       outcome: OutcomeSchema,
       reason: Type.Optional(Type.String()),
@@ -143,6 +146,7 @@ export function meshOf(given: {
   }
 
   const pairs = new Map<string, Pair>();
+  const failed: FailedPath[] = [];
   // The sender's own word first; where it has none, the receiver tells what it knows.
   for (const direction of ['outbound', 'inbound'] as const) {
     const spoken = new Set(pairs.keys());
@@ -159,6 +163,9 @@ export function meshOf(given: {
             : { sender: other, receiver: name };
         const key = JSON.stringify(ends);
         if (spoken.has(key)) continue;
+        const { requirement, reason = 'unknown', outcome } = finding;
+        if (outcome === 'fail')
+          failed.push({ ...ends, requirement, reason, what: whatOf(finding) });
         const pair = { ...ends, ...wordOf(finding), reportedBy: name };
         const known = pairs.get(key);
         if (known === undefined || rank(pair.outcome) < rank(known.outcome)) pairs.set(key, pair);
@@ -174,9 +181,17 @@ export function meshOf(given: {
     collectedAt: new Date(given.collectedAtMs).toISOString(),
     nodes,
     pairs: listed.slice(0, maximumPairs),
+    summary: summariseMesh(failed, nodes.length),
     complete,
     omitted: Math.max(0, listed.length - maximumPairs),
   };
+}
+
+/** As a firewall has it: `udp/8472`. */
+function whatOf({ requirement, kind, evidence }: PathFinding): string {
+  const port = evidence?.port;
+  const transport = kind === 'tcp-port' ? 'tcp' : kind === 'udp-port' ? 'udp' : undefined;
+  return transport === undefined || typeof port !== 'number' ? requirement : `${transport}/${port}`;
 }
 
 /** Each node may have names of its own for its peers; the matrix uses those of the node that was asked. */

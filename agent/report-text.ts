@@ -23,17 +23,19 @@ export function renderText(document: StatusDocument, options: TextOptions): stri
     lines.push(...providerLines(providers, options), '', ...allSummary(providers, clean));
   } else {
     const { shown = document.findings } = options;
-    const all = entriesOf(findings);
+    const peerCount = new Set(clean.peers.map(({ name }) => name)).size;
+    const all = entriesOf(findings, peerCount);
     const entries = sortEntries(
       shown === document.findings
         ? all
-        : entriesOf(printable({ ...document, findings: [...shown] }).findings),
+        : entriesOf(printable({ ...document, findings: [...shown] }).findings, peerCount),
     );
     const column = Math.max(
       0,
       ...entries.map((entry) => (isUnnamed(entry) ? 0 : entry.requirement.length)),
     );
-    for (const entry of entries) lines.push(...entryLines(entry, column, options));
+    for (const entry of entries)
+      lines.push(...entryLines(entry, column, { ...options, peerCount }));
     if (entries.length > 0) lines.push('');
     lines.push(...reasonLines(clean, options), summaryLine(clean, all, shown.length, options));
   }
@@ -61,6 +63,7 @@ const labelWidth = 9;
 /** So many peers that fail alike are one line. */
 const alikeFrom = 4;
 const namesShown = 8;
+const commandsShown = 8;
 
 /** One line of the report, for one finding or for several that are alike. */
 interface Entry {
@@ -69,7 +72,7 @@ interface Entry {
   readonly findings: readonly Finding[];
 }
 
-function entriesOf(findings: readonly Finding[]): Entry[] {
+function entriesOf(findings: readonly Finding[], peerCount: number): Entry[] {
   const groups = new Map<string, { mark: Mark; requirement: string; findings: Finding[] }>();
   for (const { outcome, members } of groupAlternatives(findings)) {
     for (const finding of members) {
@@ -82,7 +85,7 @@ function entriesOf(findings: readonly Finding[]): Entry[] {
     }
   }
   return [...groups.values()].flatMap((group) =>
-    isFolded(group) || group.findings.length >= alikeFrom
+    isFolded(group) || group.findings.length >= alikeFrom || isOfAllPeers(group, peerCount)
       ? [group]
       : group.findings.map((finding) => ({
           ...group,
@@ -109,6 +112,17 @@ function isFolded({ mark, findings }: Entry): boolean {
   const [first] = findings;
   if (mark === 'skip' || (first !== undefined && isUntoldByRules(first))) return true;
   return mark === 'pass' && first?.target.scope === 'peer';
+}
+
+/** Whether one and the same thing is said of every peer: of two it is told once, too. */
+function isOfAllPeers({ findings }: Entry, peerCount: number): boolean {
+  const [first] = findings;
+  if (peerCount < 2 || peersOf(findings).size < peerCount) return false;
+  return findings.every(({ message }) => message === first?.message);
+}
+
+function peersOf(findings: readonly Finding[]): ReadonlySet<string> {
+  return new Set(findings.flatMap(({ target }) => (target.scope === 'peer' ? [target.name] : [])));
 }
 
 /** Whether it stands for several requirements of this node. */
@@ -141,7 +155,11 @@ function sortEntries(entries: readonly Entry[]): Entry[] {
   return [...entries].sort((one, other) => rank(one) - rank(other));
 }
 
-function entryLines(entry: Entry, column: number, options: TextOptions): string[] {
+function entryLines(
+  entry: Entry,
+  column: number,
+  options: TextOptions & { readonly peerCount: number },
+): string[] {
   const { mark, findings } = entry;
   const [first] = findings;
   if (first === undefined) return [];
@@ -149,7 +167,9 @@ function entryLines(entry: Entry, column: number, options: TextOptions): string[
   const { width = Number.POSITIVE_INFINITY, color } = options;
   const name = isUnnamed(entry) ? '' : `${entry.requirement.padEnd(column)}  `;
   const head = `${label.padEnd(labelWidth)}  ${name}`;
-  const body = [targetText(entry), sentenceOf(entry)].filter((part) => part !== '').join('  ');
+  const body = [targetText(entry, options.peerCount), sentenceOf(entry)]
+    .filter((part) => part !== '')
+    .join('  ');
   const indent = ' '.repeat(labelWidth + 2);
   const [line = '', ...more] = wrap(body, { width, indent, first: head });
   const marked = paint(line.slice(0, labelWidth), style, color) + line.slice(labelWidth);
@@ -162,14 +182,21 @@ function entryLines(entry: Entry, column: number, options: TextOptions): string[
     lines.push(...wrapped.map((one) => paint(one, 'dim', color)));
   };
   detail('why', [first.reason ?? first.outcome, levelText(first, mark)].join(', '));
-  const commands = (first.remedy ?? []).flatMap(({ on, commands: typed }) =>
-    typed.map((command) => `on ${on}: ${command}`),
-  );
+  const commands = [...new Set(findings.flatMap(commandsOf))];
   const next = nextStep(first);
-  for (const command of commands) detail('fix', command);
+  for (const command of commands.slice(0, commandsShown)) detail('fix', command);
+  const more_ = commands.length - commandsShown;
+  if (more_ > 0) detail('fix', `and ${more_} more, on other nodes or for other peers`);
   if (commands.length === 0 && next !== undefined) detail('next', next);
   if (first.documentation !== undefined) detail('docs', first.documentation);
   return lines;
+}
+
+/** Peers that fail alike may each need a command of their own. */
+function commandsOf({ remedy }: Finding): readonly string[] {
+  return (remedy ?? []).flatMap(({ on, commands }) =>
+    commands.map((command) => `on ${on}: ${command}`),
+  );
 }
 
 function levelText({ level }: Finding, mark: Mark): string {
@@ -195,7 +222,7 @@ function sentenceOf(entry: Entry): string {
 }
 
 /** `→ worker-2 (10.0.0.12)`, `← worker-2`, or how many of them. */
-function targetText({ mark, findings }: Entry): string {
+function targetText({ mark, findings }: Entry, peerCount: number): string {
   const peers = findings.flatMap(({ target }) => (target.scope === 'peer' ? [target] : []));
   const [first] = peers;
   if (mark === 'skip' || first === undefined) return '';
@@ -210,11 +237,15 @@ function targetText({ mark, findings }: Entry): string {
     const arrow = own.size > 1 ? '↔' : own.has('outbound') ? arrows.outbound : arrows.inbound;
     byArrow.set(arrow, [...(byArrow.get(arrow) ?? []), name]);
   }
+  const isAll = (names: readonly string[]): boolean =>
+    mark !== 'pass' && peerCount > 1 && names.length === peerCount;
   return [...byArrow]
     .map(([arrow, names]) =>
-      names.length < alikeFrom
-        ? `${arrow} ${names.join(', ')}`
-        : `${arrow} ${names.length} peers${mark === 'pass' ? '' : `: ${shorten(names)}`}`,
+      isAll(names)
+        ? `${arrow} all ${names.length} peers`
+        : names.length < alikeFrom
+          ? `${arrow} ${names.join(', ')}`
+          : `${arrow} ${names.length} peers${mark === 'pass' ? '' : `: ${shorten(names)}`}`,
     )
     .join('; ');
 }

@@ -177,6 +177,9 @@ export const MeshSchema = object(
         reportedBy: Type.String(),
       }),
     ),
+    summary: Type.Array(Type.String(), {
+      description: 'What fails, in few sentences: one for all pairs that one node has in common.',
+    }),
     complete: Type.Boolean({
       description: 'Whether pairs that pass are listed, too; in a large cluster they are not.',
     }),

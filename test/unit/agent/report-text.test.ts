@@ -72,6 +72,50 @@ ready: 1 failed, 0 warnings, 0 unknown, 0 passed, 0 skipped (0.8 s)
     );
   });
 
+  test('what is the same with every peer is one line, and names none of them', () => {
+    const peers = ['w0', 'w1'].map((name) => ({
+      name,
+      address: '10.0.0.2',
+      agent: 'reachable' as const,
+    }));
+    const findings = peers.map(({ name }) =>
+      finding({
+        ...dropped,
+        reason: 'dropped-by-receiver-firewall',
+        peer: name,
+        direction: 'inbound',
+        culprit: {
+          where: 'receiver-ingress',
+          node: 'worker-1',
+          firewall: {
+            backend: 'nf_tables',
+            family: 'inet',
+            table: 'filter',
+            chain: 'input',
+            hook: 'input',
+            handle: 12,
+            rule: 'udp dport 8472 drop',
+          },
+        },
+      }),
+    );
+    const text = renderText(someDocument({ peers, findings }), { color: false });
+    expect(text).toContain(
+      '✗ FAIL     canal.vxlan  ← all 2 peers  this node\'s firewall drops it: inet filter input, handle 12 "udp dport 8472 drop" (UDP port 8472)',
+    );
+  });
+
+  test('remedies are told on every node that needs one, each once', () => {
+    const command = 'nft insert rule inet filter input position 12 accept';
+    const findings = ['w0', 'w1', 'w2', 'w3', 'w4'].map((peer, index) => ({
+      ...finding({ ...dropped, peer }),
+      remedy: [{ manager: 'nftables', on: `w${Math.min(index, 3)}`, commands: [command] }],
+    }));
+    expect(body(findings).filter((line) => line.includes('fix'))).toEqual(
+      ['w0', 'w1', 'w2', 'w3'].map((name) => `           fix   on ${name}: ${command}`),
+    );
+  });
+
   test('peers that fail for different reasons, or in different directions, stay apart', () => {
     const findings = [0, 1, 2, 3].flatMap((index) => [
       finding({ ...dropped, peer: `w${index}` }),

@@ -58,6 +58,7 @@ function serverWith(change: Partial<ServerOptions> = {}) {
         collectedAt: '2026-11-23T12:00:00.000Z',
         nodes: [],
         pairs: [],
+        summary: [],
         complete: true,
         omitted: 0,
       }),
