@@ -118,7 +118,7 @@ describe('the report', () => {
     expect(of('failure')).toHaveLength(Number(suite?.attributes['failures']));
     const failed = of('failure').map(({ parent }) => parent?.attributes['name']);
     expect(failed).toContain('canal.vxlan to n2 (ipv4)');
-    expect(of('failure')[0]?.attributes['type']).toBe('dropped');
+    expect(of('failure')[0]?.attributes['type']).toBe('dropped-by-receiver-firewall');
   });
 
   test('as text is worst first and has the reason and the next step below a failure', async () => {
@@ -126,10 +126,16 @@ describe('the report', () => {
     const { stdout, stderr } = await check(peer);
     const lines = stdout.split('\n');
     const failed = lines.findIndex((line) => line.startsWith('✗ FAIL'));
-    expect(lines[failed]).toMatch(/canal\.vxlan +→ n2 \(10\.99\.2\.2\) +UDP port 8472: none of/);
-    expect(lines[failed + 1]).toMatch(/^ +why +dropped, required$/);
-    expect(lines[failed + 2]).toMatch(/^ +next +on n2: /);
-    expect(lines[failed + 3]).toMatch(/^ +docs +docs\/troubleshooting\.md#dropped$/);
+    expect(lines[failed]).toMatch(
+      /canal\.vxlan +→ n2 \(10\.99\.2\.2\) +n2's firewall drops it: inet \w+ c, handle \d+ ".*drop" \(UDP port 8472\)$/,
+    );
+    expect(lines[failed + 1]).toMatch(/^ +why +dropped-by-receiver-firewall, required$/);
+    expect(lines[failed + 2]).toMatch(
+      /^ +fix +on n2: nft insert rule inet \w+ c position \d+ .* accept$/,
+    );
+    expect(lines[failed + 3]).toMatch(
+      /^ +docs +docs\/troubleshooting\.md#dropped-by-receiver-firewall$/,
+    );
     expect(lines.findIndex((line) => line.startsWith('✓ PASS'))).toBeGreaterThan(failed);
     expect(lines.at(-2)).toMatch(/: [1-9]\d* failed, \d+ warnings?, \d+ unknown, /);
     expect(stderr).toBe('');
